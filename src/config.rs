@@ -1,0 +1,377 @@
+//! The configuration: every key with its default and its meaning. Reading a file, checking values
+//! and wording errors belong here too; what the keys do belongs to the parts that use them.
+//! (Reading is owned by the config work package; this is the data.)
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::xmpp::{BareJid, Role};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Domains with accounts; the first is the default.
+    pub domains: Vec<BareJid>,
+    /// The folder with everything the server keeps.
+    pub data: PathBuf,
+    /// Log level, or a filter as in `RUST_LOG`.
+    pub log: String,
+    /// Client streams.
+    pub c2s: C2s,
+    /// Certificates.
+    pub tls: Tls,
+    /// The room service.
+    pub rooms: Rooms,
+    /// In-band registration.
+    pub registration: Registration,
+    /// Passwords and logins.
+    pub sasl: Sasl,
+    /// Limits; 0 switches one off.
+    pub limits: Limits,
+    /// Deadlines of the shutdown.
+    pub shutdown: Shutdown,
+    /// The database.
+    pub storage: StorageOptions,
+    /// Administration.
+    pub admin: Admin,
+}
+
+/// `[c2s]`
+#[derive(Clone, Debug)]
+pub struct C2s {
+    /// Addresses for clients, STARTTLS.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses for clients, direct TLS (XEP-0368).
+    pub listen_tls: Vec<SocketAddr>,
+    /// No login without TLS.
+    pub require_tls: bool,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM chain; `None`: the self-signed one in the data folder.
+    pub certificate: Option<PathBuf>,
+    /// PEM key.
+    pub key: Option<PathBuf>,
+}
+
+/// Who may create rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomCreators {
+    /// Whoever can reach the service.
+    Anyone,
+    /// Accounts of this server.
+    Local,
+    /// `admin.jids`.
+    Admins,
+}
+
+/// `[rooms]`
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    /// Domains of the room service.
+    pub domains: Vec<BareJid>,
+    /// Who may create rooms.
+    pub create: RoomCreators,
+    /// Options of a new room.
+    pub defaults: RoomOptions,
+}
+
+/// Who may send private messages (`muc#roomconfig_allowpm`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AllowPm {
+    /// Every occupant.
+    Anyone,
+    /// Participants and moderators.
+    Participants,
+    /// Moderators.
+    Moderators,
+    /// Nobody.
+    None,
+}
+
+/// Who sees real addresses (`muc#roomconfig_whois`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whois {
+    /// Every occupant: a non-anonymous room.
+    Anyone,
+    /// Moderators: a semi-anonymous room.
+    Moderators,
+}
+
+/// The options of a room: the configuration form, `[rooms.defaults]`, and what is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoomOptions {
+    /// `muc#roomconfig_roomname`
+    pub name: String,
+    /// `muc#roomconfig_roomdesc`
+    pub description: String,
+    /// `muc#roomconfig_lang`
+    pub lang: String,
+    /// `muc#roomconfig_persistentroom`
+    pub persistent: bool,
+    /// `muc#roomconfig_publicroom`
+    pub public: bool,
+    /// `muc#roomconfig_roomsecret`; empty: no password.
+    pub password: String,
+    /// `muc#roomconfig_membersonly`
+    pub members_only: bool,
+    /// `muc#roomconfig_moderatedroom`
+    pub moderated: bool,
+    /// `muc#roomconfig_whois`
+    pub whois: Whois,
+    /// `muc#roomconfig_changesubject`: participants may change the subject.
+    pub change_subject: bool,
+    /// `muc#roomconfig_maxusers`; 0: none.
+    pub occupants_max: u32,
+    /// `muc#roomconfig_presencebroadcast`: roles whose presence is broadcast.
+    pub presence_broadcast: Vec<Role>,
+    /// `muc#roomconfig_allowpm`
+    pub allow_pm: AllowPm,
+    /// `muc#roomconfig_allowinvites`: participants may invite.
+    pub allow_invites: bool,
+    /// `muc#roomconfig_getmemberlist`: roles that may read the member list.
+    pub get_member_list: Vec<Role>,
+    /// `muc#maxhistoryfetch`: messages of history kept and sent at most.
+    pub history_messages: u32,
+    /// Occupants are listed in disco#items (XEP-0045 §6.5).
+    pub occupants_in_disco: bool,
+}
+
+impl Default for RoomOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            description: String::new(),
+            lang: String::new(),
+            persistent: false,
+            public: true,
+            password: String::new(),
+            members_only: false,
+            moderated: false,
+            whois: Whois::Moderators,
+            change_subject: false,
+            occupants_max: 0,
+            presence_broadcast: vec![Role::Moderator, Role::Participant, Role::Visitor],
+            allow_pm: AllowPm::Anyone,
+            allow_invites: false,
+            get_member_list: vec![Role::Moderator, Role::Participant, Role::Visitor],
+            history_messages: 20,
+            occupants_in_disco: false,
+        }
+    }
+}
+
+/// Who may register an account in band (XEP-0077).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InBand {
+    /// Nobody.
+    Off,
+    /// Connections from this machine.
+    Loopback,
+    /// Everybody, rate-limited.
+    Anyone,
+}
+
+/// `[registration]`
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Who may register.
+    pub in_band: InBand,
+}
+
+/// `[sasl]`
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// PBKDF2 iterations of newly stored keys.
+    pub iterations: u32,
+    /// A failed login is answered after this long.
+    pub failure_delay_ms: u64,
+}
+
+/// `[limits]`: 0 switches one off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address (an IPv6 /64 counts as one).
+    pub connections_per_address: usize,
+    /// Connections before login, in all.
+    pub connections_unauthenticated: usize,
+    /// Time to log in.
+    pub unauthenticated_seconds: u64,
+    /// A client that is silent for so long is pinged by white space, and closed when gone.
+    pub idle_seconds: u64,
+    /// Bytes of a stanza before login.
+    pub stanza_bytes_unauthenticated: usize,
+    /// Bytes of a stanza.
+    pub stanza_bytes: usize,
+    /// Depth of elements in a stanza.
+    pub stanza_depth: usize,
+    /// Attributes of an element.
+    pub element_attributes: usize,
+    /// Elements, texts and attributes of a stanza.
+    pub stanza_nodes: usize,
+    /// Bytes per second per client; reading is paused above it.
+    pub bytes_per_second: u64,
+    /// Bytes that a client may send at once.
+    pub burst_bytes: u64,
+    /// Failed logins per address.
+    pub login_failures_per_address_per_minute: u32,
+    /// Registrations per address.
+    pub registrations_per_address_per_minute: u32,
+    /// TLS handshakes begun per address.
+    pub handshakes_per_address_per_minute: u32,
+    /// Output that may wait for one client.
+    pub outbox_bytes: usize,
+    /// Output that may wait for all clients together.
+    pub outbox_bytes_total: usize,
+    /// Sessions of one account.
+    pub sessions_per_account: usize,
+    /// Contacts in one roster.
+    pub roster_items: usize,
+    /// Rooms that are live or stored.
+    pub rooms: usize,
+    /// Occupants of one room.
+    pub room_occupants: usize,
+    /// Rooms that one session may be in.
+    pub rooms_per_session: usize,
+    /// Affiliations of one room.
+    pub room_affiliations: usize,
+    /// Bytes of history kept per room.
+    pub room_history_bytes: usize,
+    /// Bytes of a room's name, description, subject, password, a reason, a nick, each.
+    pub room_text_bytes: usize,
+    /// Addresses that one session may have sent directed presence to.
+    pub directed_presences: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 256,
+            connections_unauthenticated: 1_000,
+            unauthenticated_seconds: 30,
+            idle_seconds: 300,
+            stanza_bytes_unauthenticated: 10_240,
+            stanza_bytes: 262_144,
+            stanza_depth: 64,
+            element_attributes: 64,
+            stanza_nodes: 4096,
+            bytes_per_second: 65_536,
+            burst_bytes: 1_048_576,
+            login_failures_per_address_per_minute: 10,
+            registrations_per_address_per_minute: 5,
+            handshakes_per_address_per_minute: 600,
+            outbox_bytes: 4_194_304,
+            outbox_bytes_total: 33_554_432,
+            sessions_per_account: 32,
+            roster_items: 2_000,
+            rooms: 10_000,
+            room_occupants: 5_000,
+            rooms_per_session: 200,
+            room_affiliations: 10_000,
+            room_history_bytes: 262_144,
+            room_text_bytes: 4_096,
+            directed_presences: 500,
+        }
+    }
+}
+
+/// `[shutdown]`: deadlines of the phases (DESIGN §8).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// All phases together.
+    pub total_ms: u64,
+    /// Each client, all in parallel.
+    pub clients_ms: u64,
+    /// The last commit and checkpoint.
+    pub storage_ms: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { total_ms: 15_000, clients_ms: 2_000, storage_ms: 1_000 }
+    }
+}
+
+/// How far a commit goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    /// Survives a power cut.
+    Full,
+    /// Survives a crash of the process.
+    Normal,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// How far a commit goes.
+    pub synchronous: Synchronous,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default)]
+pub struct Admin {
+    /// Administrators of the whole server.
+    pub jids: Vec<BareJid>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let domain = |text| BareJid::parse(text).expect("a domain of our own is valid");
+        let port = |text: &str| text.parse().expect("an address of our own is valid");
+        Self {
+            domains: vec![domain("localhost")],
+            data: PathBuf::from("tercet-data"),
+            log: "info".to_owned(),
+            c2s: C2s {
+                listen: vec![port("127.0.0.1:5222"), port("[::1]:5222")],
+                listen_tls: Vec::new(),
+                require_tls: true,
+            },
+            tls: Tls::default(),
+            rooms: Rooms {
+                domains: vec![domain("conference.localhost")],
+                create: RoomCreators::Local,
+                defaults: RoomOptions::default(),
+            },
+            registration: Registration { in_band: InBand::Loopback },
+            sasl: Sasl { iterations: 10_000, failure_delay_ms: 1_000 },
+            limits: Limits::default(),
+            shutdown: Shutdown::default(),
+            storage: StorageOptions { synchronous: Synchronous::Normal },
+            admin: Admin::default(),
+        }
+    }
+}
+
+impl Config {
+    /// True when accounts of this server live at `domain`.
+    pub fn is_account_domain(&self, domain: &str) -> bool {
+        self.domains.iter().any(|own| own.as_str() == domain)
+    }
+
+    /// True when `domain` is a room service of this server.
+    pub fn is_room_domain(&self, domain: &str) -> bool {
+        self.rooms.domains.iter().any(|own| own.as_str() == domain)
+    }
+
+    /// True for an administrator of the whole server.
+    pub fn is_admin(&self, who: &str) -> bool {
+        self.admin.jids.iter().any(|admin| admin.as_str() == who)
+    }
+}

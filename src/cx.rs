@@ -1,0 +1,144 @@
+//! What a handler is given: the time, the outboxes, timers, storage, chance, the configuration,
+//! and the queue by which one part causes stanzas for another without importing it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::ids::{ConnId, SessionId, Target};
+use crate::outbound::Outboxes;
+use crate::storage::Storage;
+use crate::timers::Timers;
+use crate::xml::Element;
+use crate::xmpp::{IqType, Stanza, StanzaKind};
+
+/// Stanzas that handlers may have caused and the router not yet taken, at most.
+const ROUTED_STANZAS_MAX: usize = 100_000;
+
+/// The time of this turn, read once by the reactor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the process started; never goes back.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970, by the wall clock.
+    pub unix_ms: i64,
+}
+
+/// A source of unpredictable bytes: the operating system's, or a seed's in the simulator.
+pub trait Entropy {
+    /// Fills `bytes`.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
+
+/// What the core wants of the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write what waits, shut down writing, then read and discard until the peer's end or until
+    /// the deadline (monotonic milliseconds), then close.
+    CloseAfterFlush {
+        /// The connection.
+        conn: ConnId,
+        /// When to give up.
+        deadline_ms: u64,
+    },
+    /// Close at once: the peer does not read, or is gone.
+    Abort(ConnId),
+    /// Stop accepting clients.
+    CloseListeners,
+    /// The shutdown is complete: leave the loop with this exit code.
+    Exit(u8),
+}
+
+/// The tools of a handler.
+pub struct Cx {
+    /// The time of this turn.
+    pub now: Now,
+    /// The configuration in force; a reload replaces it.
+    pub config: Rc<Config>,
+    /// The outboxes of all sessions.
+    pub out: Outboxes,
+    /// The timers.
+    pub timers: Timers,
+    /// The database.
+    pub storage: Storage,
+    /// Chance.
+    pub entropy: Box<dyn Entropy>,
+    /// The verification string of the server's own capabilities (XEP-0115), for stream features.
+    pub caps_ver: Rc<str>,
+    /// What the reactor is to do.
+    pub actions: VecDeque<Action>,
+    /// Stanzas caused by handlers, drained by the router within the turn.
+    routed: VecDeque<Stanza>,
+    /// Sessions that a handler ended (account removed, password changed): the server acts on them.
+    ended: Vec<(SessionId, crate::xmpp::StreamError)>,
+}
+
+impl Cx {
+    /// The tools at the start of the server.
+    pub fn new(config: Rc<Config>, storage: Storage, entropy: Box<dyn Entropy>, now: Now) -> Self {
+        Self {
+            now,
+            out: Outboxes::new(config.limits.outbox_bytes),
+            config,
+            timers: Timers::default(),
+            storage,
+            entropy,
+            caps_ver: Rc::from(""),
+            actions: VecDeque::new(),
+            routed: VecDeque::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Causes a stanza: it is routed by its `to` after the handler, within this turn.
+    pub fn route(&mut self, stanza: Stanza) {
+        if self.routed.len() < ROUTED_STANZAS_MAX {
+            self.routed.push_back(stanza);
+        } else {
+            log::error!("too many stanzas caused in one turn; one is dropped");
+            self.out.stanzas_dropped += 1;
+        }
+    }
+
+    /// The next stanza that a handler caused.
+    pub fn poll_routed(&mut self) -> Option<Stanza> {
+        self.routed.pop_front()
+    }
+
+    /// Answers an iq get or set with a result. The one place that builds results.
+    pub fn reply(&mut self, origin: Target, request: &Stanza, payload: Option<Element>) {
+        let kind = StanzaKind::Iq(IqType::Result);
+        let from = request.to.clone().unwrap_or_else(|| request.from.to_bare().into());
+        let mut reply =
+            Stanza::new(kind, from, Some(request.from.clone())).with_id(request.id.clone());
+        if let Some(payload) = payload {
+            reply = reply.with_child(payload);
+        }
+        self.send(origin, reply);
+    }
+
+    /// Sends a stanza to a target: into its outbox, or through the router.
+    pub fn send(&mut self, target: Target, stanza: Stanza) {
+        match target {
+            Target::Local(session) => self.out.push_stanza(session, &stanza),
+            Target::Routed => self.route(stanza),
+        }
+    }
+
+    /// Asks the server to end a session with a stream error, after this handler.
+    pub fn end_session(&mut self, session: SessionId, error: crate::xmpp::StreamError) {
+        self.ended.push((session, error));
+    }
+
+    /// The sessions to end.
+    pub fn take_ended(&mut self) -> Vec<(SessionId, crate::xmpp::StreamError)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// `bytes_count` random bytes in hexadecimal: ids, resources.
+    pub fn random_hex(&mut self, bytes_count: usize) -> String {
+        let mut bytes = vec![0; bytes_count];
+        self.entropy.fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

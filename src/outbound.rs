@@ -1,0 +1,485 @@
+//! What waits to be written: one outbox per session, and what is true of all of them together.
+//!
+//! A stanza is serialised once per audience into an [`Envelope`] and pushed to each recipient:
+//! small ones are copied into the outbox's open tail, large ones shared. Handlers only push; the
+//! reactor takes the bytes at the end of the turn, after the storage commit. It is not a place for
+//! decisions about recipients: blocked, absent, allowed are decided before.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+use slab::Slab;
+
+use crate::ids::SessionId;
+use crate::xml::writer::escape_attr;
+use crate::xmpp::{Jid, Stanza};
+
+/// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
+const SHARED_BYTES_MIN: usize = 1536;
+/// A tail chunk is closed when it holds this much.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Output of one turn after which no further input is taken in that turn.
+const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A stanza serialised once for many recipients, split where their address goes.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// `<message from='…' type='groupchat'`
+    head: Bytes,
+    /// `>…</message>`
+    tail: Bytes,
+}
+
+impl Envelope {
+    /// Serialises everything of the stanza but its `to`.
+    pub fn new(stanza: &Stanza) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        stanza.write_head(&mut bytes);
+        let split = bytes.len();
+        stanza.write_tail(&mut bytes);
+        let mut head = Bytes::from(bytes);
+        let tail = head.split_off(split);
+        Self { head, tail }
+    }
+
+    /// Bytes of the stanza without its `to`.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// Never: an element has a name.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// ` to='…'`, escaped once for the life of a session or a seat.
+pub fn to_attribute(jid: &Jid) -> Bytes {
+    let mut bytes = Vec::with_capacity(jid.as_str().len() + 6);
+    bytes.extend_from_slice(b" to='");
+    escape_attr(&mut bytes, jid.as_str());
+    bytes.push(b'\'');
+    bytes.into()
+}
+
+/// The queue of one session.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Closed chunks, oldest first; never empty ones.
+    chunks: VecDeque<Bytes>,
+    /// The chunk that small stanzas are copied into.
+    open: BytesMut,
+    /// Bytes waiting. Invariant: the lengths of `chunks` and `open` together.
+    len: usize,
+    /// Bytes ever taken by the transport; positions below count from the first byte ever queued.
+    taken: u64,
+    /// Where each waiting stanza ends.
+    stanza_ends: VecDeque<u64>,
+    /// Where the transport switches to TLS: after the byte before this position (`<proceed/>`).
+    starttls_at: Option<u64>,
+    /// The end of the queue when this turn first pushed; `None` when it has not.
+    turn_start: Option<u64>,
+    /// Some handler that pushed here in this turn has also written to storage.
+    tainted: bool,
+    /// In the dirty list.
+    dirty: bool,
+    /// The stream has ended: takes nothing any more.
+    sealed: bool,
+    /// Over its limit: takes nothing any more, and the session is about to be cut.
+    cut: bool,
+}
+
+impl Outbox {
+    /// Bytes waiting.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Stanzas of which at least one byte waits.
+    pub fn stanzas_waiting(&self) -> usize {
+        self.stanza_ends.len()
+    }
+
+    /// True when everything before the switch to TLS is written and the switch is due.
+    pub fn starttls_is_due(&self) -> bool {
+        self.starttls_at == Some(self.taken)
+    }
+
+    /// True from the push of `<proceed/>` until [`Self::starttls_done`].
+    pub fn starttls_is_marked(&self) -> bool {
+        self.starttls_at.is_some()
+    }
+
+    /// The transport has switched.
+    pub fn starttls_done(&mut self) {
+        self.starttls_at = None;
+    }
+
+    /// Fills `slices` with the waiting bytes, oldest first; returns how many slices were used.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        let open = (!self.open.is_empty()).then_some(&self.open[..]);
+        for chunk in self.chunks.iter().map(|chunk| &chunk[..]).chain(open) {
+            if used == slices.len() {
+                break;
+            }
+            slices[used] = IoSlice::new(chunk);
+            used += 1;
+        }
+        used
+    }
+
+    /// The transport has taken `count` bytes. Panics when that is more than waits.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.len, "a transport takes no more than it was given");
+        self.len -= count;
+        self.taken += count as u64;
+        let mut left = count;
+        while left > 0 {
+            match self.chunks.front_mut() {
+                Some(chunk) if chunk.len() > left => {
+                    chunk.advance(left);
+                    left = 0;
+                }
+                Some(chunk) => {
+                    left -= chunk.len();
+                    self.chunks.pop_front();
+                }
+                None => {
+                    self.open.advance(left);
+                    left = 0;
+                }
+            }
+        }
+        if self.len == 0 {
+            // An idle session keeps no buffer.
+            self.open = BytesMut::new();
+            self.chunks.shrink_to(0);
+        }
+        while self.stanza_ends.front().is_some_and(|&end| end <= self.taken) {
+            self.stanza_ends.pop_front();
+        }
+        if self.stanza_ends.is_empty() {
+            self.stanza_ends.shrink_to(0);
+        }
+    }
+
+    /// The position of the next byte that will be queued.
+    fn end(&self) -> u64 {
+        self.taken + self.len as u64
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
+        self.open.extend_from_slice(bytes);
+        self.len += bytes.len();
+        if self.open.len() >= CHUNK_BYTES_MAX {
+            self.close_chunk();
+        }
+    }
+
+    fn share(&mut self, bytes: &Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.close_chunk();
+        self.chunks.push_back(bytes.clone());
+        self.len += bytes.len();
+    }
+
+    fn close_chunk(&mut self) {
+        if !self.open.is_empty() {
+            self.chunks.push_back(self.open.split().freeze());
+        }
+    }
+
+    /// Takes back what was queued from position `start` on.
+    fn truncate(&mut self, start: u64) {
+        let mut excess = (self.end() - start) as usize;
+        self.len -= excess;
+        let from_open = excess.min(self.open.len());
+        self.open.truncate(self.open.len() - from_open);
+        excess -= from_open;
+        while excess > 0 {
+            let mut chunk = self.chunks.pop_back().expect("len is the sum of the chunks");
+            if chunk.len() > excess {
+                chunk.truncate(chunk.len() - excess);
+                excess = 0;
+                self.chunks.push_back(chunk);
+            } else {
+                excess -= chunk.len();
+            }
+        }
+        while self.stanza_ends.back().is_some_and(|&end| end > start) {
+            self.stanza_ends.pop_back();
+        }
+        if self.starttls_at.is_some_and(|at| at > start) {
+            self.starttls_at = None;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.chunks = VecDeque::new();
+        self.open = BytesMut::new();
+        self.stanza_ends = VecDeque::new();
+        self.len = 0;
+    }
+}
+
+/// All outboxes, and the session handles, which are allocated here.
+pub struct Outboxes {
+    slots: Slab<(u32, Outbox)>,
+    generation: u32,
+    /// Sessions with something to write that the reactor has not been told of.
+    dirty: VecDeque<SessionId>,
+    /// Sessions whose outbox went over its limit, to be cut by the server.
+    cut: Vec<SessionId>,
+    /// Sessions pushed to in this turn.
+    turn: Vec<SessionId>,
+    /// How many of `turn` had been pushed to when the current handler began.
+    handler_start: usize,
+    /// Bytes pushed in this turn.
+    turn_bytes: usize,
+    /// `limits.outbox_bytes`; `usize::MAX` when off.
+    outbox_bytes_max: usize,
+    /// Stanzas lost because their session was cut, over the server's life.
+    pub stanzas_dropped: u64,
+}
+
+impl Outboxes {
+    /// No session; a limit of 0 is none.
+    pub fn new(outbox_bytes_max: usize) -> Self {
+        let mut outboxes = Self {
+            slots: Slab::new(),
+            generation: 0,
+            dirty: VecDeque::new(),
+            cut: Vec::new(),
+            turn: Vec::new(),
+            handler_start: 0,
+            turn_bytes: 0,
+            outbox_bytes_max: 0,
+            stanzas_dropped: 0,
+        };
+        outboxes.set_limit(outbox_bytes_max);
+        outboxes
+    }
+
+    /// Changes the limit of each outbox (a reload); 0 is none.
+    pub fn set_limit(&mut self, outbox_bytes_max: usize) {
+        self.outbox_bytes_max = if outbox_bytes_max == 0 { usize::MAX } else { outbox_bytes_max };
+    }
+
+    /// A new session with an empty outbox.
+    pub fn open(&mut self) -> SessionId {
+        self.generation = self.generation.wrapping_add(1);
+        let index = self.slots.insert((self.generation, Outbox::default()));
+        SessionId { index: index as u32, generation: self.generation }
+    }
+
+    /// Ends the session; what waits is lost.
+    pub fn close(&mut self, id: SessionId) {
+        if self.get(id).is_some() {
+            self.slots.remove(id.index as usize);
+        }
+    }
+
+    /// Sessions that exist.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True without sessions.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The outbox of a session.
+    pub fn get(&self, id: SessionId) -> Option<&Outbox> {
+        let (generation, outbox) = self.slots.get(id.index as usize)?;
+        (*generation == id.generation).then_some(outbox)
+    }
+
+    /// The outbox of a session.
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Outbox> {
+        let (generation, outbox) = self.slots.get_mut(id.index as usize)?;
+        (*generation == id.generation).then_some(outbox)
+    }
+
+    /// Pushes a serialised stanza to the session that `to` (of [`to_attribute`]) names.
+    pub fn push_envelope(&mut self, id: SessionId, envelope: &Envelope, to: &[u8]) {
+        self.push_with(id, envelope.len() + to.len(), true, |outbox| {
+            outbox.copy(&envelope.head);
+            outbox.copy(to);
+            if envelope.tail.len() < SHARED_BYTES_MIN {
+                outbox.copy(&envelope.tail);
+            } else {
+                outbox.share(&envelope.tail);
+            }
+        });
+    }
+
+    /// Pushes one stanza, as it stands.
+    pub fn push_stanza(&mut self, id: SessionId, stanza: &Stanza) {
+        let mut bytes = Vec::with_capacity(256);
+        stanza.write(&mut bytes);
+        self.push_with(id, bytes.len(), true, |outbox| outbox.copy(&bytes));
+    }
+
+    /// Pushes bytes that are no stanza: stream header, features, nonzas, stream end.
+    pub fn push_raw(&mut self, id: SessionId, bytes: &[u8]) {
+        self.push_with(id, bytes.len(), false, |outbox| outbox.copy(bytes));
+    }
+
+    /// Pushes the last bytes of a stream (`</stream:stream>`); nothing is taken after them.
+    pub fn push_end(&mut self, id: SessionId, bytes: &[u8]) {
+        self.push_raw(id, bytes);
+        if let Some(outbox) = self.get_mut(id) {
+            outbox.sealed = true;
+        }
+    }
+
+    /// After what is queued now the transport switches to TLS.
+    pub fn mark_starttls(&mut self, id: SessionId) {
+        if let Some(outbox) = self.get_mut(id) {
+            outbox.starttls_at = Some(outbox.end());
+        }
+    }
+
+    fn push_with(
+        &mut self,
+        id: SessionId,
+        bytes: usize,
+        is_stanza: bool,
+        push: impl FnOnce(&mut Outbox),
+    ) {
+        let outbox_bytes_max = self.outbox_bytes_max;
+        let Some(outbox) = self.get_mut(id) else { return };
+        if outbox.sealed {
+            return;
+        }
+        if outbox.cut {
+            self.stanzas_dropped += u64::from(is_stanza);
+            return;
+        }
+        if outbox.len + bytes > outbox_bytes_max {
+            outbox.cut = true;
+            self.stanzas_dropped += u64::from(is_stanza);
+            self.cut.push(id);
+            return;
+        }
+        let first_of_turn = outbox.turn_start.is_none();
+        if first_of_turn {
+            outbox.turn_start = Some(outbox.end());
+        }
+        push(outbox);
+        if is_stanza {
+            outbox.stanza_ends.push_back(outbox.end());
+        }
+        let newly_dirty = !std::mem::replace(&mut outbox.dirty, true);
+        self.turn_bytes += bytes;
+        self.turn.push(id);
+        if newly_dirty {
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// True when so much was pushed in this turn that further input should wait for the next.
+    pub fn is_congested(&self) -> bool {
+        self.turn_bytes > TURN_BYTES_MAX
+    }
+
+    /// A handler begins: what is pushed from here on is its doing.
+    pub fn begin_handler(&mut self) {
+        self.handler_start = self.turn.len();
+    }
+
+    /// The handler has written to storage: what it pushed depends on the commit of this turn.
+    pub fn taint_handler(&mut self) {
+        for index in self.handler_start..self.turn.len() {
+            let id = self.turn[index];
+            if let Some(outbox) = self.get_mut(id) {
+                outbox.tainted = true;
+            }
+        }
+    }
+
+    /// The commit is done: what was pushed in this turn may be seen.
+    pub fn commit_turn(&mut self) {
+        self.turn_bytes = 0;
+        self.handler_start = 0;
+        for index in 0..self.turn.len() {
+            let id = self.turn[index];
+            if let Some(outbox) = self.get_mut(id) {
+                outbox.turn_start = None;
+                outbox.tainted = false;
+            }
+        }
+        self.turn.clear();
+    }
+
+    /// The commit failed: takes back what this turn pushed to every outbox that a writing handler
+    /// pushed to, and returns those sessions; their streams must end.
+    pub fn roll_back_turn(&mut self) -> Vec<SessionId> {
+        let mut lost = Vec::new();
+        for index in 0..self.turn.len() {
+            let id = self.turn[index];
+            let Some(outbox) = self.get_mut(id) else { continue };
+            if std::mem::take(&mut outbox.tainted)
+                && let Some(start) = outbox.turn_start.take()
+            {
+                outbox.truncate(start);
+                lost.push(id);
+            }
+        }
+        self.commit_turn();
+        lost
+    }
+
+    /// The next session that has something to write and was not told of yet.
+    pub fn poll_dirty(&mut self) -> Option<SessionId> {
+        loop {
+            let id = self.dirty.pop_front()?;
+            if let Some(outbox) = self.get_mut(id) {
+                outbox.dirty = false;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Sessions that went over their limit since the last call; they take nothing any more.
+    pub fn take_cut(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.cut)
+    }
+
+    /// Bytes that wait in all outboxes.
+    pub fn bytes_waiting(&self) -> usize {
+        self.slots.iter().map(|(_, (_, outbox))| outbox.len).sum()
+    }
+
+    /// Cuts the largest outboxes until at most `bytes_max` wait in all (0: no limit).
+    pub fn enforce_total(&mut self, bytes_max: usize) {
+        if bytes_max == 0 {
+            return;
+        }
+        let mut waiting = self.bytes_waiting();
+        while waiting > bytes_max {
+            let largest = self.slots.iter_mut().filter(|(_, (_, outbox))| !outbox.cut);
+            let Some((index, (generation, outbox))) = largest.max_by_key(|(_, (_, o))| o.len)
+            else {
+                return;
+            };
+            waiting -= outbox.len;
+            outbox.cut = true;
+            let dropped = outbox.stanzas_waiting() as u64;
+            let id = SessionId { index: index as u32, generation: *generation };
+            outbox.clear();
+            self.stanzas_dropped += dropped;
+            self.cut.push(id);
+        }
+    }
+}

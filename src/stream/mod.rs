@@ -1,0 +1,2 @@
+//! Streams: negotiation up to a bound session.
+pub mod c2s;

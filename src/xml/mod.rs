@@ -1,0 +1,11 @@
+//! XML: elements in memory, the incremental stream parser over xml-rs, and the writer.
+//!
+//! The only folder that knows `xml::reader`. It knows nothing of XMPP but the shape of a stream:
+//! a root element whose children arrive one by one.
+
+pub mod element;
+pub mod parser;
+pub mod writer;
+
+pub use element::{Attribute, Element, Name, Node, XML_NS};
+pub use parser::{StreamEvent, StreamHeader, StreamParser, XmlError, XmlLimits};

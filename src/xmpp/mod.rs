@@ -1,0 +1,15 @@
+//! Values of the protocol: addresses, stanzas, errors, forms, times. No state and no I/O.
+
+pub mod affiliation;
+pub mod dataform;
+pub mod datetime;
+pub mod disco;
+pub mod error;
+pub mod jid;
+pub mod ns;
+pub mod stanza;
+
+pub use affiliation::{Affiliation, Role};
+pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
+pub use jid::{BareJid, Jid, JidError};
+pub use stanza::{IqType, MessageType, PresenceType, Stanza, StanzaKind};

@@ -1,0 +1,70 @@
+//! Namespaces, each named once.
+
+/// Stanzas between client and server.
+pub const CLIENT: &str = "jabber:client";
+/// Stanzas between servers.
+pub const SERVER: &str = "jabber:server";
+/// The stream root and its children.
+pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+/// Conditions of stream errors.
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// Conditions of stanza errors.
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// STARTTLS.
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// SASL.
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// Channel-binding types (XEP-0440).
+pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// Resource binding.
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// The session of RFC 3921.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// Stream limits (XEP-0478).
+pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// Entity capabilities (XEP-0115).
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Service discovery: information.
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Service discovery: items.
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Ping (XEP-0199).
+pub const PING: &str = "urn:xmpp:ping";
+/// Software version (XEP-0092).
+pub const VERSION: &str = "jabber:iq:version";
+/// Entity time (XEP-0202).
+pub const TIME: &str = "urn:xmpp:time";
+/// Rosters.
+pub const ROSTER: &str = "jabber:iq:roster";
+/// In-band registration (XEP-0077).
+pub const REGISTER: &str = "jabber:iq:register";
+/// In-band registration as a stream feature.
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+/// Data forms (XEP-0004).
+pub const DATA: &str = "jabber:x:data";
+/// Delayed delivery (XEP-0203).
+pub const DELAY: &str = "urn:xmpp:delay";
+/// Stable stanza ids (XEP-0359).
+pub const SID: &str = "urn:xmpp:sid:0";
+/// Rooms (XEP-0045).
+pub const MUC: &str = "http://jabber.org/protocol/muc";
+/// Rooms: what the service says to occupants.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// Rooms: administration.
+pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
+/// Rooms: configuration.
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// FORM_TYPE of the room configuration.
+pub const MUC_ROOMCONFIG: &str = "http://jabber.org/protocol/muc#roomconfig";
+/// FORM_TYPE of the room information.
+pub const MUC_ROOMINFO: &str = "http://jabber.org/protocol/muc#roominfo";
+/// Stable ids of room messages.
+pub const MUC_STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
+/// The self-ping optimisation (XEP-0410).
+pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
+/// Direct invitations (XEP-0249).
+pub const CONFERENCE: &str = "jabber:x:conference";
+/// Occupant ids (XEP-0421).
+pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+/// Hats (XEP-0317).
+pub const HATS: &str = "urn:xmpp:hats:0";
