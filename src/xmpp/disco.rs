@@ -145,12 +145,11 @@ mod tests {
 
     fn form(form_type: &str, fields: &[(&str, &[&str])]) -> Element {
         let field = |name: &str, values: &[&str]| {
-            values.iter().fold(
-                Element::new("field", ns::DATA).with_attr("var", name),
-                |field, value| {
+            values
+                .iter()
+                .fold(Element::new("field", ns::DATA).with_attr("var", name), |field, value| {
                     field.with_child(Element::new("value", ns::DATA).with_text(*value))
-                },
-            )
+                })
         };
         let mut form = Element::new("x", ns::DATA).with_attr("type", "result");
         for (name, values) in fields {
@@ -183,8 +182,7 @@ mod tests {
                 ("software", &["Psi"]),
             ],
         );
-        let mut identities =
-            [("client", "pc", "en", "Psi 0.11"), ("client", "pc", "el", "Ψ 0.11")];
+        let mut identities = [("client", "pc", "en", "Psi 0.11"), ("client", "pc", "el", "Ψ 0.11")];
         let want = "q07IKJEyjvHSyhy//CH0CxmKi8w=";
         assert_eq!(caps_hash(&mut identities, &FEATURES, std::slice::from_ref(&form)), want);
         // A form without FORM_TYPE changes nothing.
