@@ -1,6 +1,7 @@
 //! Values of the protocol: addresses, stanzas, errors, forms, times. No state and no I/O.
 
 pub mod affiliation;
+pub mod base64;
 pub mod dataform;
 pub mod datetime;
 pub mod disco;
