@@ -56,6 +56,17 @@ fn malformed_priority_changes_nothing() {
     assert_eq!(refused, Err(Condition::ServiceUnavailable), "still not available");
 }
 
+/// What is kept of a session is bounded.
+#[test]
+fn a_huge_presence_is_refused() {
+    let mut world = World::new();
+    let (orchard, garden) = (world.bind(ORCHARD), world.available(GARDEN, 0));
+    let huge = available(ORCHARD).with_child(status(&"x".repeat(16 * 1024)));
+    let error = world.broadcast(orchard, &huge).expect_err("too large");
+    assert_eq!(error.condition, Condition::PolicyViolation);
+    assert_eq!(world.read(garden), "");
+}
+
 /// §4.5.2: the sending resource hears it as well; afterwards it is available to nobody.
 #[test]
 fn unavailable_is_broadcast() {
@@ -65,7 +76,8 @@ fn unavailable_is_broadcast() {
     world.broadcast(orchard, &gone).expect("valid");
     for (session, to) in [(orchard, ORCHARD), (garden, GARDEN)] {
         let want = format!(
-            "<presence from='{ORCHARD}' type='unavailable' to='{to}'><status>bye</status></presence>"
+            "<presence from='{ORCHARD}' type='unavailable' to='{to}'>\
+             <status>bye</status></presence>"
         );
         assert_eq!(world.read(session), want);
     }
@@ -134,7 +146,8 @@ fn broadcast_unavailable_takes_directed_presence_back() {
     let gone = presence(ORCHARD, PresenceType::Unavailable).with_child(status("bye"));
     world.broadcast(orchard, &gone).expect("valid");
     let want = format!(
-        "<presence from='{ORCHARD}' type='unavailable' to='{BALCONY}'><status>bye</status></presence>"
+        "<presence from='{ORCHARD}' type='unavailable' to='{BALCONY}'>\
+         <status>bye</status></presence>"
     );
     assert_eq!(world.read(balcony), want);
     world.end(orchard);

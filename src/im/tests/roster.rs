@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::SessionId;
-use crate::storage::{RosterItem, Subscription};
+use crate::storage::{Fault, RosterItem, Subscription};
 
 const ORCHARD: &str = "romeo@localhost/orchard";
 const GARDEN: &str = "romeo@localhost/garden";
@@ -153,4 +153,22 @@ fn the_roster_goes_with_the_last_session() {
     assert!(world.im.accounts[&jid(ORCHARD).to_bare()].roster.is_some());
     world.end(garden);
     assert!(world.im.accounts.is_empty());
+}
+
+/// Storage refuses: the client is told, nobody gets a push, nothing is kept.
+#[test]
+fn what_is_not_stored_is_not_kept() {
+    let mut world = world(Config::default());
+    let orchard = world.bind(ORCHARD);
+    get(&mut world, orchard);
+    assert_eq!(set(&mut world, orchard, contact("a@localhost")), Ok(()));
+    world.forget();
+    world.cx.storage.inject(Fault::FailWrite(1));
+    let failed = set(&mut world, orchard, contact("b@localhost"));
+    assert_eq!(failed, Err(Condition::InternalServerError));
+    world.cx.storage.inject(Fault::FailWrite(1));
+    let remove = contact("a@localhost").with_attr("subscription", "remove");
+    assert_eq!(set(&mut world, orchard, remove), Err(Condition::InternalServerError));
+    assert_eq!(world.read(orchard), "");
+    assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost"]);
 }
