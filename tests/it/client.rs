@@ -63,6 +63,8 @@ pub struct Client {
     pub wants_tls: bool,
     /// What the server said that a client cannot accept: malformed XML, a failed login.
     pub trouble: Option<String>,
+    /// The `<failure/>` of SASL.
+    pub failure: Option<Element>,
     is_tls: bool,
     closed: bool,
     state: State,
@@ -98,6 +100,7 @@ impl Client {
             full_jid: None,
             wants_tls: false,
             trouble: None,
+            failure: None,
             is_tls: false,
             closed: false,
             state: State::Raw,
@@ -229,6 +232,10 @@ impl Client {
                 self.parser = parser();
                 self.state = State::FeaturesAfterLogin;
                 self.open_stream();
+            }
+            State::Sasl if element.is("failure", ns::SASL) => {
+                self.failure = Some(element.clone());
+                self.close();
             }
             State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
                 let resource = self.identity.resource.as_ref().map_or_else(String::new, |name| {

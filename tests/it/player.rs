@@ -103,6 +103,14 @@ impl<'a, D: Driver> Player<'a, D> {
     fn act(&mut self, who: usize, act: &Act) -> Result<(), String> {
         match act {
             Act::Connects => self.connect(who),
+            Act::CannotConnect(condition) => {
+                let Err(why) = self.connect(who) else { return Err("it can".to_owned()) };
+                let failure = self.client(who)?.failure.take().ok_or(why)?;
+                match failure.child(condition, ns::SASL) {
+                    Some(_) => Ok(()),
+                    None => Err(to_text(&failure)),
+                }
+            }
             Act::Opens => {
                 self.actors[who].client = Some(Client::raw(self.identity(who)));
                 self.actors[who].link = Some(self.driver.open()?);
@@ -126,9 +134,18 @@ impl<'a, D: Driver> Player<'a, D> {
             Act::Receives(text) => self.receive(who, text, false),
             Act::ReceivesNext(text) => self.receive(who, text, true),
             Act::ReceivesNothing => self.receive_nothing(who),
+            Act::CatchesUp => {
+                self.fence_all(who)?;
+                self.client(who)?.inbox.clear();
+                Ok(())
+            }
             Act::DoesNotReceive(text) => self.receive_not(who, text),
             Act::StreamEnds(condition) => self.stream_end(who, condition.as_deref()),
-            Act::IsDisconnected => self.transport_end(who).map(|_| ()),
+            Act::IsDisconnected => {
+                let passed = self.transport_end(who)?;
+                self.client(who)?.inbox.extend(passed);
+                Ok(())
+            }
             Act::Disconnects => {
                 self.client(who)?.close();
                 self.flush(who)?;
@@ -158,6 +175,9 @@ impl<'a, D: Driver> Player<'a, D> {
             }
             if let Some(trouble) = &client.trouble {
                 return Err(trouble.clone());
+            }
+            if let Some(failure) = &client.failure {
+                return Err(to_text(failure));
             }
             if !client.is_open() {
                 return Err(format!("the stream ended: {}", self.describe(who)));

@@ -22,6 +22,8 @@ pub struct Role {
 pub enum Act {
     /// Logs in.
     Connects,
+    /// Tries to log in; SASL refuses with this condition.
+    CannotConnect(String),
     /// Opens a connection and leaves the rest to the script.
     Opens,
     /// Sends stanzas.
@@ -36,6 +38,8 @@ pub enum Act {
     ReceivesNext(String),
     /// A fence: whatever was caused so far has not brought anything that the script has not named.
     ReceivesNothing,
+    /// A fence: whatever was caused so far has come; what came is of no interest.
+    CatchesUp,
     /// A fence: whatever was caused so far has not brought such a stanza.
     DoesNotReceive(String),
     /// `</stream:stream>`, with a stream error before it or without one, then the end.
@@ -180,16 +184,22 @@ impl Scenario {
             "drops" => Act::Drops,
             "is disconnected" => Act::IsDisconnected,
             "receives nothing" => Act::ReceivesNothing,
+            "catches up" => Act::CatchesUp,
             "s stream ends" => Act::StreamEnds(None),
             "sends:" => Act::Sends(need(block)?),
             "sends raw:" => Act::SendsRaw(need(block)?),
             "receives:" => Act::Receives(need(block)?),
             "receives next:" => Act::ReceivesNext(need(block)?),
             "does not receive:" => Act::DoesNotReceive(need(block)?),
-            _ => match act.strip_prefix("s stream ends with ") {
-                Some(condition) => Act::StreamEnds(Some(condition.to_owned())),
-                None => return Err(format!("unknown step: {line}")),
-            },
+            _ => {
+                if let Some(condition) = act.strip_prefix("s stream ends with ") {
+                    Act::StreamEnds(Some(condition.to_owned()))
+                } else if let Some(condition) = act.strip_prefix("cannot connect: ") {
+                    Act::CannotConnect(condition.to_owned())
+                } else {
+                    return Err(format!("unknown step: {line}"));
+                }
+            }
         };
         Ok(Step::Act(role, act))
     }
