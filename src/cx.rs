@@ -10,7 +10,7 @@ use crate::outbound::Outboxes;
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::Element;
-use crate::xmpp::{IqType, Stanza, StanzaKind};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -71,6 +71,8 @@ pub struct Cx {
     routed: VecDeque<Stanza>,
     /// Sessions that a handler ended (account removed, password changed): the server acts on them.
     ended: Vec<(SessionId, crate::xmpp::StreamError)>,
+    /// Accounts that a handler removed, or whose password it changed.
+    ended_accounts: Vec<BareJid>,
 }
 
 impl Cx {
@@ -87,6 +89,7 @@ impl Cx {
             actions: VecDeque::new(),
             routed: VecDeque::new(),
             ended: Vec::new(),
+            ended_accounts: Vec::new(),
         }
     }
 
@@ -133,6 +136,17 @@ impl Cx {
     /// The sessions to end.
     pub fn take_ended(&mut self) -> Vec<(SessionId, crate::xmpp::StreamError)> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still
+    /// negotiating included, once the reply to the current request is queued.
+    pub fn end_account(&mut self, account: BareJid) {
+        self.ended_accounts.push(account);
+    }
+
+    /// The accounts whose sessions are to end.
+    pub fn take_ended_accounts(&mut self) -> Vec<BareJid> {
+        std::mem::take(&mut self.ended_accounts)
     }
 
     /// `bytes_count` random bytes in hexadecimal: ids, resources.

@@ -206,10 +206,10 @@ impl Storage {
 
     /// Ends whatever transaction SQLite may still hold.
     fn abandon(&self) {
-        if !self.connection.is_autocommit() {
-            if let Err(error) = run(&self.connection, "ROLLBACK") {
-                log::error!("storage: rollback: {error}");
-            }
+        if !self.connection.is_autocommit()
+            && let Err(error) = run(&self.connection, "ROLLBACK")
+        {
+            log::error!("storage: rollback: {error}");
         }
     }
 
