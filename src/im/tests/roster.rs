@@ -61,8 +61,6 @@ fn pushes_go_to_those_who_asked() {
     );
     assert_eq!(push, want);
     assert_eq!(world.read(garden), "", "it has not asked for the roster");
-    // What is kept is what is stored.
-    world.im.handle_storage_lost();
     let roster = get(&mut world, garden);
     assert_eq!(jids(&roster), ["juliet@localhost"]);
     // Both have asked now, and both hear of the removal.
@@ -137,8 +135,12 @@ fn a_roster_fits_an_outbox() {
     assert_eq!(set(&mut world, orchard, long), Ok(()));
     let second = contact("b@localhost").with_attr("name", "n".repeat(100));
     assert_eq!(set(&mut world, orchard, second), Err(Condition::ResourceConstraint));
-    // Shorter is always possible.
+    // Shorter is always possible, even over a limit that was larger before.
+    let mut config = Config::clone(&world.cx.config);
+    config.limits.outbox_bytes = 80;
+    world.cx.config = Rc::new(config);
     assert_eq!(set(&mut world, orchard, contact("a@localhost").with_attr("name", "A")), Ok(()));
+    world.cx.config = Rc::new(Config::default());
     assert_eq!(set(&mut world, orchard, contact("b@localhost")), Ok(()));
     assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost", "b@localhost"]);
 }
@@ -170,5 +172,19 @@ fn what_is_not_stored_is_not_kept() {
     let remove = contact("a@localhost").with_attr("subscription", "remove");
     assert_eq!(set(&mut world, orchard, remove), Err(Condition::InternalServerError));
     assert_eq!(world.read(orchard), "");
+    assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost"]);
+}
+
+/// A lost commit takes what was kept with it.
+#[test]
+fn what_is_lost_is_read_again() {
+    let mut world = world(Config::default());
+    let orchard = world.bind(ORCHARD);
+    assert_eq!(set(&mut world, orchard, contact("a@localhost")), Ok(()));
+    assert_eq!(world.cx.storage.commit(), Ok(()));
+    world.cx.storage.inject(Fault::LoseCommit(1));
+    assert_eq!(set(&mut world, orchard, contact("b@localhost")), Ok(()));
+    assert!(world.cx.storage.commit().is_err());
+    world.im.handle_storage_lost();
     assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost"]);
 }
