@@ -160,30 +160,38 @@ impl<C: Core> Reactor<C> {
 
     /// One turn (DESIGN §4).
     fn turn(&mut self, events: &mut Events, reload: Reload) -> io::Result<Option<u8>> {
-        let timeout = self.sleep(); //                                        1
-        match self.poll.poll(events, timeout) {
-            //                                                                2
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.is_unfinished = true;
-                return Ok(None);
-            }
-            done => done?,
+        let timeout = self.sleep(); // 1
+        let is_interrupted = self.wait(events, timeout)?; // 2
+        if is_interrupted {
+            return Ok(None);
         }
-        let now = self.clock.begin_turn(); //                                 3
+        let now = self.clock.begin_turn(); // 3
         self.now_ms = now.mono_ms;
-        self.handle_events(now, events, reload); //                           4
+        self.handle_events(now, events, reload); // 4
         self.fire_timers(now);
         self.accept(now);
-        self.read_runnable(now); //                                           5
-        self.core.handle_timeout(now); //                                     6
-        self.act(now); //                                                     7
-        self.core.commit(now); //                                             8
-        self.write_dirty(); //                                                9
+        self.read_runnable(now); // 5
+        self.core.handle_timeout(now); // 6
+        self.act(now); // 7
+        self.core.commit(now); // 8
+        self.write_dirty(); // 9
         self.core.finish_turn(now);
-        self.reap(now); //                                                    10
+        self.reap(now); // 10
         self.turns += 1;
         self.longest_turn = self.longest_turn.max(self.clock.end_turn().0);
         Ok(self.exit_code)
+    }
+
+    /// Waits for events; true when a signal came in between: again.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
+        match self.poll.poll(events, timeout) {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.is_unfinished = true;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// How long nothing is to be done; `None`: until an event.
