@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod certs;
 pub mod cli;
 pub mod config;
 pub mod credentials;
