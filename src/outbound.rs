@@ -488,3 +488,6 @@ impl Outboxes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
