@@ -12,14 +12,6 @@ use crate::xmpp::{
 use super::Server;
 
 impl Server {
-    /// Routes a stanza and everything it causes. All of it shares one fate with the storage
-    /// commit of this turn.
-    pub(super) fn route(&mut self, origin: Target, stanza: Stanza) {
-        self.begin_chain();
-        self.handle_one(origin, stanza);
-        self.finish_chain();
-    }
-
     /// What is pushed from here on belongs to one input.
     pub(super) fn begin_chain(&mut self) {
         self.cx.out.begin_handler();
@@ -56,6 +48,7 @@ impl Server {
         }
     }
 
+    /// Hands one stanza to its handler, and answers its error.
     pub(super) fn handle_one(&mut self, origin: Target, stanza: Stanza) {
         let head = Stanza {
             kind: stanza.kind,
