@@ -1,4 +1,5 @@
-//! The client's side of SCRAM, for tests: it can be told to lie.
+//! What the tests of this folder share: the client's side of SCRAM, which can be told to lie, and
+//! a generator for fuzz loops.
 
 use crate::credentials::ScramHash;
 use crate::xmpp::base64;
@@ -71,7 +72,7 @@ impl Client {
     }
 }
 
-/// A generator for fuzz loops, from a seed (xorshift).
+/// A generator of numbers from a seed (xorshift).
 pub struct Dice(pub u64);
 
 impl Dice {

@@ -1,9 +1,9 @@
 //! SCRAM against the RFC's own examples, and against clients that lie.
 
-use super::super::test_client::{Client, Dice};
 use super::*;
 use crate::credentials::Credentials;
 use crate::cx::Entropy;
+use crate::stream::tests::{Client, Dice};
 
 struct Zero;
 
@@ -186,7 +186,7 @@ fn client_first_grammar() {
         check(text.as_bytes(), Err(malformed("invalid-username-encoding")));
     }
     let extension = Err(malformed("extensions-not-supported"));
-    check(b"n,,m=x,n=a,r=b", extension.clone());
+    check(b"n,,m=x,n=a,r=b", extension);
     check(b"n,,n=a,r=b,m=x", extension);
     check(b"n,,n=a\0,r=b", Err(malformed("invalid-encoding")));
     check(b"n,,n=a\xff,r=b", Err(malformed("invalid-encoding")));
@@ -217,7 +217,7 @@ fn client_first_grammar() {
         "n,,a,r=b",
     ];
     for text in bad {
-        check(text.as_bytes(), broken.clone());
+        check(text.as_bytes(), broken);
     }
 }
 
