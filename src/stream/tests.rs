@@ -14,6 +14,8 @@ pub struct Client {
     pub username: String,
     pub password: String,
     pub nonce: String,
+    /// Put instead of the nonce into the last message, which is signed all the same.
+    pub last_nonce: Option<String>,
 }
 
 impl Client {
@@ -25,6 +27,7 @@ impl Client {
             username: username.to_owned(),
             password: password.to_owned(),
             nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            last_nonce: None,
         }
     }
 
@@ -60,6 +63,7 @@ impl Client {
         pbkdf2::derive(algorithm, count, &salt, self.password.as_bytes(), &mut salted);
         let client_key = self.hash.hmac(&salted, b"Client Key");
         let stored_key = self.hash.digest(&client_key);
+        let nonce = self.last_nonce.as_deref().unwrap_or(nonce);
         let binding = [self.gs2.as_bytes(), &self.binding].concat();
         let unproved = format!("c={},r={nonce}", base64::encode(&binding));
         let auth_message = format!("{},{server_first},{unproved}", self.bare());

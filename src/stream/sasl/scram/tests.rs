@@ -163,6 +163,10 @@ fn wrong_finals_are_refused() {
     check("c=biws", "b=biws", broken);
     let client = Client::new(ScramHash::Sha1, "alice", "wrong");
     assert_eq!(run(&client, false, &bindings(), |last| last), Err(wrong));
+    // Well signed, but not the nonce that was agreed.
+    let last_nonce = Some(format!("{}3rfcNHX", client.nonce));
+    let client = Client { last_nonce, ..Client::new(ScramHash::Sha1, "alice", "pencil") };
+    assert_eq!(run(&client, false, &bindings(), |last| last), Err(wrong));
     let exact = |last: String| last.split_once(",p=").map(|(l, _)| format!("{l},p=")).unwrap();
     let client = Client::new(ScramHash::Sha1, "alice", "pencil");
     assert_eq!(run(&client, false, &bindings(), exact), Err(wrong));
