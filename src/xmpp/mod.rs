@@ -8,6 +8,8 @@ pub mod disco;
 pub mod error;
 pub mod jid;
 pub mod ns;
+pub mod prep;
+mod punycode;
 pub mod stanza;
 
 pub use affiliation::{Affiliation, Role};
