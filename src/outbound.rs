@@ -106,6 +106,11 @@ impl Outbox {
         self.stanza_ends.len()
     }
 
+    /// Bytes that the present transport may take: those before the switch to TLS, or all.
+    pub fn transport_len(&self) -> usize {
+        self.starttls_at.map_or(self.len, |at| (at - self.taken) as usize)
+    }
+
     /// True when everything before the switch to TLS is written and the switch is due.
     pub fn starttls_is_due(&self) -> bool {
         self.starttls_at == Some(self.taken)
@@ -483,3 +488,6 @@ impl Outboxes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

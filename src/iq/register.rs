@@ -140,3 +140,243 @@ fn field(query: &Element, name: &str) -> Option<String> {
     let text = fields.next()?.text();
     fields.next().is_none().then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ask, cx};
+    use super::*;
+    use crate::config::Config;
+    use crate::storage::{Fault, StorageError};
+    use crate::xmpp::IqType;
+
+    const ORCHARD: &str = "romeo@localhost/orchard";
+
+    fn bare(text: &str) -> BareJid {
+        BareJid::parse(text).expect("a valid address")
+    }
+
+    /// The tools of a handler, with cheap keys.
+    fn world() -> Cx {
+        let mut config = Config::default();
+        config.sasl.iterations = 1;
+        config.admin.jids = vec![bare("admin@localhost")];
+        cx(config)
+    }
+
+    fn query(fields: &[(&'static str, &str)]) -> Element {
+        fields.iter().fold(Element::new("query", ns::REGISTER), |query, (name, text)| {
+            query.with_child(Element::new(*name, ns::REGISTER).with_text(*text))
+        })
+    }
+
+    fn credentials(username: &str, password: &str) -> Element {
+        query(&[("username", username), ("password", password)])
+    }
+
+    fn iq(kind: &str, payload: Element) -> Element {
+        Element::new("iq", ns::CLIENT).with_attr("type", kind).with_child(payload)
+    }
+
+    /// An iq before login.
+    fn before(cx: &mut Cx, iq: &Element) -> Result<Option<Element>, Condition> {
+        let result = handle_unauthenticated(cx, &bare("localhost"), iq);
+        result.map_err(|error| error.condition)
+    }
+
+    /// An iq set after login, to nobody in particular.
+    fn after(cx: &mut Cx, payload: Element) -> Result<Option<Element>, Condition> {
+        let result = ask(cx, ORCHARD, None, IqType::Set, payload);
+        result.map_err(|error| error.condition)
+    }
+
+    fn accepts(cx: &mut Cx, account: &str, password: &str) -> bool {
+        let stored = cx.storage.account(&bare(account)).expect("storage works");
+        stored.is_some_and(|credentials| credentials.verify(password))
+    }
+
+    fn register_romeo(cx: &mut Cx) {
+        assert_eq!(before(cx, &iq("set", credentials("romeo", "secret"))), Ok(None));
+    }
+
+    #[test]
+    fn before_login_the_fields_are_told() {
+        let mut cx = world();
+        let fields = before(&mut cx, &iq("get", query(&[]))).ok().flatten().expect("fields");
+        let names: Vec<_> = fields.elements().map(|field| field.name.as_ref()).collect();
+        assert_eq!(names, ["instructions", "username", "password"]);
+        let to = iq("get", query(&[])).with_attr("to", "LOCALHOST");
+        assert!(before(&mut cx, &to).is_ok());
+    }
+
+    #[test]
+    fn an_account_is_made_once_and_its_name_prepared() {
+        let mut cx = world();
+        let set = iq("set", credentials("Romeo", "secret"));
+        assert_eq!(before(&mut cx, &set), Ok(None));
+        assert!(accepts(&mut cx, "romeo@localhost", "secret"));
+        assert!(!accepts(&mut cx, "romeo@localhost", "other"));
+        let again = iq("set", credentials("romeo", "other"));
+        assert_eq!(before(&mut cx, &again), Err(Condition::Conflict));
+        assert!(accepts(&mut cx, "romeo@localhost", "secret"), "still the first password");
+        assert!(cx.take_ended_accounts().is_empty());
+    }
+
+    /// XEP-0077 §3.1: what is missing or cannot be used is not acceptable.
+    #[test]
+    fn registrations_that_are_refused() {
+        use Condition as C;
+        let mut cx = world();
+        for (payload, want) in [
+            (query(&[]), C::NotAcceptable),
+            (query(&[("username", "romeo")]), C::NotAcceptable),
+            (query(&[("password", "secret")]), C::NotAcceptable),
+            (credentials("romeo", ""), C::NotAcceptable),
+            (credentials("romeo", &"x".repeat(5000)), C::NotAcceptable),
+            (credentials("", "secret"), C::NotAcceptable),
+            (credentials("Admin", "secret"), C::NotAllowed),
+            (query(&[("remove", "")]), C::UnexpectedRequest),
+        ] {
+            assert_eq!(before(&mut cx, &iq("set", payload.clone())), Err(want), "{payload:?}");
+        }
+        let twice = credentials("romeo", "secret")
+            .with_child(Element::new("username", ns::REGISTER).with_text("other"));
+        assert_eq!(before(&mut cx, &iq("set", twice)), Err(C::NotAcceptable));
+        assert_eq!(cx.storage.accounts(), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn requests_before_login_that_are_none() {
+        use Condition as C;
+        let mut cx = world();
+        let empty = Element::new("iq", ns::CLIENT).with_attr("type", "get");
+        assert_eq!(before(&mut cx, &empty), Err(C::BadRequest));
+        let two = iq("get", query(&[])).with_child(query(&[]));
+        assert_eq!(before(&mut cx, &two), Err(C::BadRequest));
+        assert_eq!(before(&mut cx, &iq("x", query(&[]))), Err(C::BadRequest));
+        let ping = iq("get", Element::new("ping", ns::PING));
+        assert_eq!(before(&mut cx, &ping), Err(C::NotAuthorized));
+        let elsewhere = iq("get", query(&[])).with_attr("to", "example.org");
+        assert_eq!(before(&mut cx, &elsewhere), Err(C::ServiceUnavailable));
+        let malformed = iq("get", query(&[])).with_attr("to", "@");
+        assert_eq!(before(&mut cx, &malformed), Err(C::JidMalformed));
+    }
+
+    #[test]
+    fn after_login_the_account_is_told_without_its_password() {
+        let mut cx = world();
+        for to in [None, Some("localhost")] {
+            let info = ask(&mut cx, ORCHARD, to, IqType::Get, query(&[]));
+            let info = info.ok().flatten().expect("what is on file");
+            assert!(info.child("registered", ns::REGISTER).is_some());
+            assert_eq!(field(&info, "username").as_deref(), Some("romeo"));
+            assert_eq!(field(&info, "password").as_deref(), Some(""));
+        }
+    }
+
+    #[test]
+    fn a_changed_password_ends_the_sessions() {
+        let mut cx = world();
+        register_romeo(&mut cx);
+        assert_eq!(after(&mut cx, credentials("ROMEO", "new")), Ok(None));
+        assert!(accepts(&mut cx, "romeo@localhost", "new"));
+        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        assert!(cx.take_ended_accounts().is_empty());
+    }
+
+    #[test]
+    fn changes_that_are_refused_end_nothing() {
+        use Condition as C;
+        let mut cx = world();
+        register_romeo(&mut cx);
+        for (payload, want) in [
+            (query(&[]), C::BadRequest),
+            (query(&[("username", "romeo")]), C::BadRequest),
+            (query(&[("password", "new")]), C::BadRequest),
+            (credentials("romeo", ""), C::NotAcceptable),
+            (credentials("juliet", "new"), C::Forbidden),
+            (credentials("a@b", "new"), C::Forbidden),
+            (query(&[("remove", ""), ("username", "romeo")]), C::BadRequest),
+            (query(&[("remove", ""), ("remove", "")]), C::BadRequest),
+        ] {
+            assert_eq!(after(&mut cx, payload.clone()), Err(want), "{payload:?}");
+        }
+        cx.storage.begin_handler();
+        cx.storage.inject(Fault::FailWrite(1));
+        assert_eq!(after(&mut cx, credentials("romeo", "new")), Err(C::InternalServerError));
+        cx.storage.roll_back_handler();
+        assert!(accepts(&mut cx, "romeo@localhost", "secret"));
+        assert!(cx.take_ended_accounts().is_empty());
+    }
+
+    #[test]
+    fn a_removed_account_is_gone_and_its_name_free() {
+        let mut cx = world();
+        register_romeo(&mut cx);
+        assert_eq!(after(&mut cx, query(&[("remove", "")])), Ok(None));
+        assert_eq!(cx.storage.accounts(), Ok(Vec::new()));
+        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        let again = after(&mut cx, query(&[("remove", "")]));
+        assert_eq!(again, Err(Condition::RegistrationRequired));
+        assert!(cx.take_ended_accounts().is_empty());
+        register_romeo(&mut cx);
+    }
+
+    /// Nobody but the accounts of a domain is served by it.
+    #[test]
+    fn others_are_not_served() {
+        let mut config = Config::default();
+        config.domains.push(bare("other.example"));
+        let mut cx = cx(config);
+        for (from, to) in [
+            ("romeo@elsewhere.example/x", "localhost"),
+            ("romeo@other.example/x", "localhost"),
+            ("localhost", "localhost"),
+        ] {
+            let error = ask(&mut cx, from, Some(to), IqType::Set, query(&[("remove", "")]));
+            assert_eq!(error, Err(Condition::ServiceUnavailable.into()), "{from}");
+        }
+    }
+
+    /// The ways of the command line, over the same storage.
+    #[test]
+    fn accounts_without_a_session() {
+        use crate::accounts::AccountError as E;
+        let mut cx = world();
+        let romeo = bare("romeo@localhost");
+        let Cx { storage, config, entropy, .. } = &mut cx;
+        let entropy = &mut **entropy;
+        let missing = E::NotFound(romeo.clone());
+        assert_eq!(accounts::remove(storage, &romeo), Err(missing.clone()));
+        let changed = accounts::change_password(storage, config, entropy, &romeo, "x");
+        assert_eq!(changed, Err(missing));
+        assert_eq!(accounts::add(storage, config, entropy, &romeo, "x"), Ok(()));
+        // Found out before the costly part, which would refuse this password.
+        let again = accounts::add(storage, config, entropy, &romeo, "");
+        assert_eq!(again, Err(E::Exists(romeo.clone())));
+        let changed = accounts::change_password(storage, config, entropy, &romeo, "y");
+        assert_eq!(changed, Ok(()));
+        storage.inject(Fault::FailWrite(1));
+        storage.begin_handler();
+        let failed = accounts::remove(storage, &romeo);
+        assert_eq!(failed, Err(E::Storage(StorageError::Failed)));
+        storage.roll_back_handler();
+        assert!(accepts(&mut cx, "romeo@localhost", "y"));
+        assert_eq!(accounts::remove(&mut cx.storage, &romeo), Ok(()));
+    }
+
+    /// Rests on the full preparation of addresses (nodeprep, lengths).
+    mod prepared_names {
+        use super::*;
+
+        #[test]
+        fn names_that_cannot_be_part_of_an_address() {
+            let mut cx = world();
+            let long = "x".repeat(1024);
+            for name in ["a@b", "a b", "a/b", "\u{7}", &long] {
+                let refused = before(&mut cx, &iq("set", credentials(name, "secret")));
+                assert_eq!(refused, Err(Condition::NotAcceptable), "{name:?}");
+            }
+            assert_eq!(cx.storage.accounts(), Ok(Vec::new()));
+        }
+    }
+}

@@ -54,7 +54,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Guard {
     state: State,
-    /// The unit began directly under the root, where CDATA would be text between stanzas.
+    /// No tag has come since the unit began under the root: CDATA would be text between stanzas.
     under_root: bool,
     /// Attributes that one start tag may have, namespace declarations included.
     attributes_max: usize,
@@ -166,9 +166,12 @@ impl Guard {
     }
 
     fn open(&mut self, byte: u8) -> State {
+        if byte == b'!' {
+            return State::Bang(0);
+        }
+        self.under_root = false;
         self.name_bytes = 0;
         match byte {
-            b'!' => State::Bang(0),
             b'?' => State::Instruction(0),
             b'/' => State::EndTag,
             _ => {

@@ -8,6 +8,7 @@ pub mod element;
 mod guard;
 mod names;
 pub mod parser;
+mod reader;
 mod source;
 pub mod writer;
 
