@@ -247,6 +247,8 @@ impl<P: Pace> World<P> {
                         self.server.handle_closed(self.now, pipe.id, "aborted");
                     }
                 }
+                // Every connection is asked for its wish in each round.
+                Action::Resume(_) => {}
                 Action::CloseListeners => self.is_listening = false,
                 Action::Exit(code) => self.exit = Some(code),
             }
