@@ -191,6 +191,7 @@ impl Core for Echo {
             peer.wish = ReadWish::Read;
             let text = format!("<{} turns>", self.turns - peer.turns);
             self.push(conn, text.as_bytes());
+            self.actions.push_back(Action::Resume(conn));
         }
     }
 
