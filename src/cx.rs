@@ -10,7 +10,7 @@ use crate::outbound::Outboxes;
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::Element;
-use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, StreamError};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -41,6 +41,9 @@ pub enum Action {
         /// When to give up.
         deadline_ms: u64,
     },
+    /// The server wants input of this connection again after it wished for none: ask
+    /// for its wish, there may be no new edge.
+    Resume(ConnId),
     /// Close at once: the peer does not read, or is gone.
     Abort(ConnId),
     /// Stop accepting clients.
@@ -70,8 +73,8 @@ pub struct Cx {
     /// Stanzas caused by handlers, drained by the router within the turn.
     routed: VecDeque<Stanza>,
     /// Sessions that a handler ended (account removed, password changed): the server acts on them.
-    ended: Vec<(SessionId, crate::xmpp::StreamError)>,
-    /// Accounts that a handler removed, or whose password it changed.
+    ended: Vec<(SessionId, StreamError)>,
+    /// Accounts whose sessions are all to end: removed, or their password changed.
     ended_accounts: Vec<BareJid>,
 }
 
@@ -129,12 +132,12 @@ impl Cx {
     }
 
     /// Asks the server to end a session with a stream error, after this handler.
-    pub fn end_session(&mut self, session: SessionId, error: crate::xmpp::StreamError) {
+    pub fn end_session(&mut self, session: SessionId, error: StreamError) {
         self.ended.push((session, error));
     }
 
     /// The sessions to end.
-    pub fn take_ended(&mut self) -> Vec<(SessionId, crate::xmpp::StreamError)> {
+    pub fn take_ended(&mut self) -> Vec<(SessionId, StreamError)> {
         std::mem::take(&mut self.ended)
     }
 

@@ -209,7 +209,10 @@ impl Im {
     }
 
     /// The records of an account's sessions, in the order they were bound.
-    fn sessions_in(&self, account: &BareJid) -> impl Iterator<Item = (SessionId, &Session)> + use<'_> {
+    fn sessions_in(
+        &self,
+        account: &BareJid,
+    ) -> impl Iterator<Item = (SessionId, &Session)> + use<'_> {
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
         ids.iter().map(|&id| (id, self.sessions.get(&id).expect("accounts hold bound sessions")))
     }

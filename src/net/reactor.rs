@@ -94,8 +94,6 @@ pub struct Reactor<C> {
     pub generation: u32,
     /// Connections for step 5, in the order they came; each once (`is_runnable`).
     pub runnable: VecDeque<ConnId>,
-    /// Connections that the core did not want to read; asked again before sleeping.
-    pub parked: VecDeque<ConnId>,
     /// Connections for step 9; each once (`is_dirty`).
     pub dirty: VecDeque<ConnId>,
     /// Connections for step 10, and why.
@@ -133,7 +131,6 @@ impl<C: Core> Reactor<C> {
             connections: Slab::new(),
             generation: 0,
             runnable: VecDeque::new(),
-            parked: VecDeque::new(),
             dirty: VecDeque::new(),
             dead: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -160,35 +157,42 @@ impl<C: Core> Reactor<C> {
 
     /// One turn (DESIGN §4).
     fn turn(&mut self, events: &mut Events, reload: Reload) -> io::Result<Option<u8>> {
-        let timeout = self.sleep(); //                                        1
-        match self.poll.poll(events, timeout) {
-            //                                                                2
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.is_unfinished = true;
-                return Ok(None);
-            }
-            done => done?,
+        let timeout = self.sleep(); // 1
+        let is_interrupted = self.wait(events, timeout)?; // 2
+        if is_interrupted {
+            return Ok(None);
         }
-        let now = self.clock.begin_turn(); //                                 3
+        let now = self.clock.begin_turn(); // 3
         self.now_ms = now.mono_ms;
-        self.handle_events(now, events, reload); //                           4
+        self.handle_events(now, events, reload); // 4
         self.fire_timers(now);
         self.accept(now);
-        self.read_runnable(now); //                                           5
-        self.core.handle_timeout(now); //                                     6
-        self.act(now); //                                                     7
-        self.core.commit(now); //                                             8
-        self.write_dirty(); //                                                9
+        self.read_runnable(now); // 5
+        self.core.handle_timeout(now); // 6
+        self.act(now); // 7
+        self.core.commit(now); // 8
+        self.write_dirty(); // 9
         self.core.finish_turn(now);
-        self.reap(now); //                                                    10
+        self.reap(now); // 10
         self.turns += 1;
         self.longest_turn = self.longest_turn.max(self.clock.end_turn().0);
         Ok(self.exit_code)
     }
 
+    /// Waits for events; true when a signal came in between: again.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
+        match self.poll.poll(events, timeout) {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.is_unfinished = true;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// How long nothing is to be done; `None`: until an event.
     fn sleep(&mut self) -> Option<Duration> {
-        self.ask_parked();
         let has_accepts = self.listeners.iter().any(|listener| listener.is_ready);
         let (_, now_ms) = self.clock.end_turn();
         if !self.runnable.is_empty()

@@ -115,15 +115,19 @@ impl Storage {
         self.faults.inject(fault);
     }
 
+    /// Commits, and folds the log into the database, so that one file is the whole of it. `Err`
+    /// says what went wrong; when only the folding failed nothing is lost, the log is read at the
+    /// next start.
+    pub fn checkpoint(&mut self) -> Result<(), String> {
+        let committed = self.commit();
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        committed.map_err(|_| "the last commit was lost".to_owned())?;
+        folded.map_err(|error| format!("checkpoint: {error}"))
+    }
+
     /// Checkpoints and closes. `Err` says what went wrong.
     pub fn close(mut self) -> Result<(), String> {
-        let committed = self.commit();
-        // Folds the log into the database, so that one file is the whole of it. When that fails,
-        // nothing is lost: the log is read at the next start.
-        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let closed = self.connection.close();
-        committed.map_err(|_| "the last commit was lost".to_owned())?;
-        folded.map_err(|error| format!("checkpoint: {error}"))?;
-        closed.map_err(|(_, error)| format!("close: {error}"))
+        self.checkpoint()?;
+        self.connection.close().map_err(|(_, error)| format!("close: {error}"))
     }
 }
