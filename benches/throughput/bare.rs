@@ -15,6 +15,8 @@ use slab::Slab;
 
 /// Bytes of a hello: group, frame length, 1 when the sender gets its own frames too.
 pub const HELLO_BYTES: usize = 12;
+/// The answer to a hello.
+const READY: &[u8] = b"<ready/>";
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -118,6 +120,8 @@ impl Bare {
             self.conns[index].hello = Some(hello);
             self.groups.entry(hello.0).or_default().push(index);
             rest = &rest[HELLO_BYTES..];
+            self.conns[index].out.extend_from_slice(READY);
+            self.mark(index);
         }
         if let Some((group, frame_bytes, echo)) = self.conns[index].hello {
             let members = self.groups.remove(&group).unwrap_or_default();

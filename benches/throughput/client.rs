@@ -189,14 +189,13 @@ impl Client {
             writable: true,
             dirty: false,
             account: None,
-            phase: Phase::Ready,
+            phase: Phase::Greeting,
             started,
             is_closed: false,
         };
         match opening {
             Opening::Login(account) => {
                 conn.out.extend_from_slice(login::header(&account).as_bytes());
-                conn.phase = Phase::Greeting;
                 conn.account = Some(account);
             }
             Opening::Bare { hello, tls } => {
@@ -205,7 +204,6 @@ impl Client {
                 }
                 conn.input = Input::headless();
                 conn.out = hello;
-                self.ready += 1;
             }
         }
         self.conns.push(conn);
@@ -375,7 +373,12 @@ impl Client {
     fn negotiate(&mut self, index: usize, stanza: &[u8], now: u64) -> Result<Next, String> {
         self.nonce += 1;
         let conn = &mut self.conns[index];
-        let Some(account) = &conn.account else { return Ok(Next::Go) };
+        let Some(account) = &conn.account else {
+            // The bare loop's answer to the hello.
+            conn.phase = Phase::Ready;
+            self.ready += 1;
+            return Ok(Next::Go);
+        };
         let step = login::handle(account, &mut conn.phase, stanza, self.nonce, &mut self.cache)?;
         if step.start_tls {
             conn.tls = Some(Box::new(tls_connection(&self.tls, &account.domain)?));

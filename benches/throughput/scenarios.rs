@@ -167,9 +167,7 @@ impl Bench<'_> {
         let (tls, bytes) = (self.options.tls, frame_bytes());
         let opening =
             |index: usize| Opening::Bare { hello: bare::hello(index / size, bytes, echo), tls };
-        client.open_all((0..count).map(opening), LOGINS_AT_ONCE)?;
-        client.run(Duration::from_millis(300), &mut Ignore, |_| false)?;
-        self.server.settle()
+        client.open_all((0..count).map(opening), LOGINS_AT_ONCE)
     }
 
     fn start(&self, client: &Client) -> Result<Meter, String> {
@@ -208,11 +206,10 @@ impl Bench<'_> {
         self.server.settle()?;
         let before = self.server.memory_bytes()?;
         self.open(client, count, count, true)?;
-        client.run(Duration::from_millis(500), &mut Ignore, |_| false)?;
+        let meter = self.start(client)?;
+        client.run(self.options.send_time(), &mut Ignore, |_| false)?;
         self.server.settle()?;
         let after = self.server.memory_bytes()?;
-        let meter = self.start(client)?;
-        client.run(Duration::from_millis(500), &mut Ignore, |_| false)?;
         let name = format!("idle, {count} sessions");
         let mut row = self.row(&name, &meter, client.now(), 1, &mut [])?;
         row.per_second = None;

@@ -13,6 +13,7 @@ pub enum Hash {
     /// SCRAM-SHA-1
     Sha1,
     /// SCRAM-SHA-256
+    #[allow(dead_code, reason = "the channel binding test uses it, the bench does not")]
     Sha256,
 }
 
