@@ -145,11 +145,13 @@ pub struct RoomOptions {
     pub change_subject: bool,
     /// `muc#roomconfig_maxusers`; 0: none.
     pub occupants_max: u32,
+    /// `muc#roomconfig_enablelogging`: occupants are told that the room is logged publicly.
+    pub logged: bool,
     /// `muc#roomconfig_presencebroadcast`: roles whose presence is broadcast.
     pub presence_broadcast: Vec<Role>,
     /// `muc#roomconfig_allowpm`
     pub allow_pm: AllowPm,
-    /// `muc#roomconfig_allowinvites`: participants may invite.
+    /// `muc#roomconfig_allowinvites`: participants may invite others to a members-only room.
     pub allow_invites: bool,
     /// `muc#roomconfig_getmemberlist`: roles that may read the member list.
     pub get_member_list: Vec<Role>,
@@ -173,6 +175,7 @@ impl Default for RoomOptions {
             whois: Whois::Moderators,
             change_subject: false,
             occupants_max: 0,
+            logged: false,
             presence_broadcast: vec![Role::Moderator, Role::Participant, Role::Visitor],
             allow_pm: AllowPm::Anyone,
             allow_invites: false,

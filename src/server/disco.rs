@@ -12,19 +12,18 @@ use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind};
 /// The identity and features of the domains with accounts.
 pub fn server_info() -> DiscoInfo {
     let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS];
-    let own = iq::ROUTES.iter().filter(|route| route.scopes.contains(&Scope::Server));
     let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
-    features.extend(own.filter_map(|route| route.feature).chain(of_accounts));
-    features.sort_unstable();
-    features.dedup();
+    features.extend(iq::features(Scope::Server).chain(of_accounts));
     let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
-    DiscoInfo { identities: vec![identity], features, forms: Vec::new() }
+    let mut info = DiscoInfo { identities: vec![identity], ..DiscoInfo::default() };
+    info.add_features(features);
+    info
 }
 
-/// The answer to a disco request addressed to a domain with accounts; `None`: it is not disco.
-pub fn answer(cx: &Cx, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
+/// The answer to a disco request addressed to a domain with accounts; `None`: it is not.
+pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
     let Some(payload) = stanza.iq_payload() else { return Ok(None) };
-    if stanza.kind != StanzaKind::Iq(IqType::Get) {
+    if scope != Scope::Server || stanza.kind != StanzaKind::Iq(IqType::Get) {
         return Ok(None);
     }
     let node = payload.attr("node");

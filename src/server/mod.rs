@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
 use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
+use crate::iq::{self, Scope};
 use crate::muc::Muc;
 use crate::outbound::Outbox;
 use crate::storage::Storage;
@@ -93,10 +94,12 @@ impl Server {
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
         cx.caps_ver = disco::server_info().caps_ver().into();
+        let mut im = Im::new();
+        im.advertise(iq::features(Scope::Account));
         Ok(Self {
             cx,
             sessions: Sessions::default(),
-            im: Im::new(),
+            im,
             muc: Muc::new(),
             addresses: AddressLimits::default(),
             password_checks: VecDeque::new(),

@@ -7,3 +7,5 @@ pub mod c2s;
 mod features;
 mod header;
 pub mod sasl;
+#[cfg(test)]
+mod tests;

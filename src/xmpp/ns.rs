@@ -70,3 +70,7 @@ pub const CONFERENCE: &str = "jabber:x:conference";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Hats (XEP-0317).
 pub const HATS: &str = "urn:xmpp:hats:0";
+/// Personal cards (XEP-0054).
+pub const VCARD_TEMP: &str = "vcard-temp";
+/// Publish-subscribe (XEP-0060).
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";

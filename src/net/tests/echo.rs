@@ -37,7 +37,7 @@ const PAUSE_MS: u64 = 60;
 /// What the core saw.
 #[derive(Debug)]
 pub enum Seen {
-    Accepted(ConnId),
+    Accepted,
     Tls(TlsInfo),
     End { bytes_before: usize },
     Closed(String),
@@ -135,7 +135,7 @@ impl Core for Echo {
         };
         assert!(self.peers.insert(conn, peer).is_none(), "a handle is used once");
         self.conns.insert(session, conn);
-        let _ = self.seen.send(Seen::Accepted(conn));
+        let _ = self.seen.send(Seen::Accepted);
         true
     }
 
