@@ -1,10 +1,17 @@
 //! Accounts: the one way to add, change and remove them, for in-band registration, the control
-//! socket and the command line on an idle database alike. (Owned by the im work package.)
+//! socket and the command line on an idle database alike.
+//!
+//! What is done here is done in storage only. Sessions of an account that was removed, or whose
+//! password was changed, are ended by whoever called (`Cx::end_account`, or the server itself for
+//! the command line): an idle database has none.
+
+use std::fmt;
 
 use crate::config::Config;
+use crate::credentials::{Credentials, PasswordError};
 use crate::cx::Entropy;
 use crate::storage::{Storage, StorageError};
-use crate::xmpp::BareJid;
+use crate::xmpp::{BareJid, Condition, StanzaError};
 
 /// Why an account could not be added, changed or removed, worded for a person by `Display`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +25,19 @@ pub enum AccountError {
     /// There is no such account.
     NotFound(BareJid),
     /// The password is empty, too long, or has characters that SASLprep forbids.
-    BadPassword(crate::credentials::PasswordError),
+    BadPassword(PasswordError),
     /// Storage.
     Storage(StorageError),
 }
 
 /// Parses `name@domain` and checks that accounts of this server live there.
 pub fn parse_address(config: &Config, text: &str) -> Result<BareJid, AccountError> {
-    let _ = config;
-    Err(AccountError::BadAddress(text.to_owned()))
+    let account = BareJid::parse(text).ok().filter(|jid| jid.local().is_some());
+    let account = account.ok_or_else(|| AccountError::BadAddress(text.to_owned()))?;
+    if !config.is_account_domain(account.domain()) {
+        return Err(AccountError::NoSuchDomain(account.domain().to_owned()));
+    }
+    Ok(account)
 }
 
 /// Creates an account.
@@ -37,8 +48,15 @@ pub fn add(
     account: &BareJid,
     password: &str,
 ) -> Result<(), AccountError> {
-    let _ = (storage, config, entropy, password);
-    Err(AccountError::NotFound(account.clone()))
+    // Asked first, so that a name that is taken costs no key derivation.
+    if storage.account(account)?.is_some() {
+        return Err(AccountError::Exists(account.clone()));
+    }
+    let credentials = Credentials::derive(password, config.sasl.iterations, entropy)?;
+    if !storage.account_create(account, &credentials)? {
+        return Err(AccountError::Exists(account.clone()));
+    }
+    Ok(())
 }
 
 /// Changes a password.
@@ -49,12 +67,125 @@ pub fn change_password(
     account: &BareJid,
     password: &str,
 ) -> Result<(), AccountError> {
-    let _ = (storage, config, entropy, password);
-    Err(AccountError::NotFound(account.clone()))
+    if storage.account(account)?.is_none() {
+        return Err(AccountError::NotFound(account.clone()));
+    }
+    let credentials = Credentials::derive(password, config.sasl.iterations, entropy)?;
+    if !storage.account_change(account, &credentials)? {
+        return Err(AccountError::NotFound(account.clone()));
+    }
+    Ok(())
 }
 
 /// Removes an account with everything of it.
 pub fn remove(storage: &mut Storage, account: &BareJid) -> Result<(), AccountError> {
-    let _ = storage;
-    Err(AccountError::NotFound(account.clone()))
+    if !storage.account_remove(account)? {
+        return Err(AccountError::NotFound(account.clone()));
+    }
+    Ok(())
+}
+
+impl fmt::Display for AccountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadAddress(text) => {
+                write!(f, "{text:?} is not an address of the form name@domain")
+            }
+            Self::NoSuchDomain(domain) => write!(
+                f,
+                "no accounts of this server live at {domain} (see `domains` in the configuration)"
+            ),
+            Self::Exists(account) => write!(f, "the account {account} exists already"),
+            Self::NotFound(account) => write!(f, "there is no account {account}"),
+            Self::BadPassword(PasswordError::Empty) => f.write_str("the password is empty"),
+            Self::BadPassword(PasswordError::Forbidden) => {
+                f.write_str("the password has a character that passwords may not have")
+            }
+            Self::BadPassword(PasswordError::TooLong) => f.write_str("the password is too long"),
+            Self::Storage(StorageError::Failed) => f.write_str("the database did not do it"),
+            Self::Storage(StorageError::Unavailable) => {
+                f.write_str("the database cannot be written at the moment")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AccountError {}
+
+impl From<StorageError> for AccountError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<PasswordError> for AccountError {
+    fn from(error: PasswordError) -> Self {
+        Self::BadPassword(error)
+    }
+}
+
+/// The conditions of XEP-0077 §3.1 to §3.3.
+impl From<AccountError> for StanzaError {
+    fn from(error: AccountError) -> Self {
+        match &error {
+            AccountError::BadAddress(_) | AccountError::BadPassword(_) => {
+                Self::new(Condition::NotAcceptable).with_text(error.to_string())
+            }
+            AccountError::NoSuchDomain(_) => Condition::ServiceUnavailable.into(),
+            AccountError::Exists(_) => Condition::Conflict.into(),
+            AccountError::NotFound(_) => Condition::RegistrationRequired.into(),
+            AccountError::Storage(storage) => (*storage).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_accounts() {
+        let config = Config::default();
+        let parse = |text: &str| parse_address(&config, text).map(|jid| jid.as_str().to_owned());
+        assert_eq!(parse("Romeo@localhost"), Ok("romeo@localhost".to_owned()));
+        for bad in ["", "@", "localhost", "@localhost", "romeo@", "romeo@localhost/orchard"] {
+            assert_eq!(parse(bad), Err(AccountError::BadAddress(bad.to_owned())), "{bad}");
+        }
+        let elsewhere = AccountError::NoSuchDomain("example.org".to_owned());
+        assert_eq!(parse("romeo@example.org"), Err(elsewhere));
+        // Nobody lives at a room domain.
+        assert!(matches!(parse("r@conference.localhost"), Err(AccountError::NoSuchDomain(_))));
+    }
+
+    #[test]
+    fn texts_for_a_person_name_what_is_wrong() {
+        let account = BareJid::parse("romeo@localhost").expect("a valid address");
+        for (error, want) in [
+            (AccountError::BadAddress("x".into()), "\"x\" is not an address"),
+            (AccountError::NoSuchDomain("d".into()), "live at d "),
+            (AccountError::Exists(account.clone()), "romeo@localhost exists already"),
+            (AccountError::NotFound(account), "no account romeo@localhost"),
+            (PasswordError::Empty.into(), "empty"),
+            (PasswordError::TooLong.into(), "too long"),
+            (StorageError::Unavailable.into(), "cannot be written"),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn conditions_for_a_client() {
+        let account = BareJid::parse("romeo@localhost").expect("a valid address");
+        for (error, want) in [
+            (AccountError::BadAddress("x".into()), Condition::NotAcceptable),
+            (AccountError::Exists(account.clone()), Condition::Conflict),
+            (AccountError::NotFound(account), Condition::RegistrationRequired),
+            (PasswordError::Forbidden.into(), Condition::NotAcceptable),
+            (StorageError::Failed.into(), Condition::InternalServerError),
+            (StorageError::Unavailable.into(), Condition::ResourceConstraint),
+        ] {
+            assert_eq!(StanzaError::from(error).condition, want);
+        }
+    }
 }

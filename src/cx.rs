@@ -10,7 +10,7 @@ use crate::outbound::Outboxes;
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::Element;
-use crate::xmpp::{IqType, Stanza, StanzaKind};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, StreamError};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -41,6 +41,9 @@ pub enum Action {
         /// When to give up.
         deadline_ms: u64,
     },
+    /// The server wants input of this connection again after it wished for none: ask
+    /// for its wish, there may be no new edge.
+    Resume(ConnId),
     /// Close at once: the peer does not read, or is gone.
     Abort(ConnId),
     /// Stop accepting clients.
@@ -70,7 +73,9 @@ pub struct Cx {
     /// Stanzas caused by handlers, drained by the router within the turn.
     routed: VecDeque<Stanza>,
     /// Sessions that a handler ended (account removed, password changed): the server acts on them.
-    ended: Vec<(SessionId, crate::xmpp::StreamError)>,
+    ended: Vec<(SessionId, StreamError)>,
+    /// Accounts whose sessions are all to end: removed, or their password changed.
+    ended_accounts: Vec<BareJid>,
 }
 
 impl Cx {
@@ -87,6 +92,7 @@ impl Cx {
             actions: VecDeque::new(),
             routed: VecDeque::new(),
             ended: Vec::new(),
+            ended_accounts: Vec::new(),
         }
     }
 
@@ -126,13 +132,24 @@ impl Cx {
     }
 
     /// Asks the server to end a session with a stream error, after this handler.
-    pub fn end_session(&mut self, session: SessionId, error: crate::xmpp::StreamError) {
+    pub fn end_session(&mut self, session: SessionId, error: StreamError) {
         self.ended.push((session, error));
     }
 
     /// The sessions to end.
-    pub fn take_ended(&mut self) -> Vec<(SessionId, crate::xmpp::StreamError)> {
+    pub fn take_ended(&mut self) -> Vec<(SessionId, StreamError)> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still
+    /// negotiating included, once the reply to the current request is queued.
+    pub fn end_account(&mut self, account: BareJid) {
+        self.ended_accounts.push(account);
+    }
+
+    /// The accounts whose sessions are to end.
+    pub fn take_ended_accounts(&mut self) -> Vec<BareJid> {
+        std::mem::take(&mut self.ended_accounts)
     }
 
     /// `bytes_count` random bytes in hexadecimal: ids, resources.

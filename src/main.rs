@@ -1,3 +1,8 @@
-//! The binary.
+//! The binary: arguments in, exit code out. Everything else is in the library.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(tercet::cli::run(std::env::args_os().skip(1)))
+}

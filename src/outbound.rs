@@ -12,8 +12,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use slab::Slab;
 
 use crate::ids::SessionId;
-use crate::xml::writer::escape_attr;
-use crate::xmpp::{Jid, Stanza};
+use crate::xml::Element;
+use crate::xml::writer::{escape_attr, write_element};
+use crate::xmpp::{Jid, Stanza, ns};
 
 /// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
 const SHARED_BYTES_MIN: usize = 1536;
@@ -46,6 +47,23 @@ impl Envelope {
     /// Bytes of the stanza without its `to`.
     pub fn len(&self) -> usize {
         self.head.len() + self.tail.len()
+    }
+
+    /// Characters of the stanza without its `to`.
+    pub fn chars_count(&self) -> usize {
+        let starts_char = |byte: &&u8| **byte & 0xC0 != 0x80;
+        self.head.iter().chain(self.tail.iter()).filter(starts_char).count()
+    }
+
+    /// The same stanza with one more child at its end; `name` is that of the stanza. Panics when
+    /// the stanza has no children.
+    pub fn with_last_child(&self, name: &str, child: &Element) -> Self {
+        let end = self.tail.len().checked_sub(name.len() + 3).expect("a stanza with children");
+        let mut tail = Vec::with_capacity(self.tail.len() + 128);
+        tail.extend_from_slice(&self.tail[..end]);
+        write_element(&mut tail, child, ns::CLIENT);
+        tail.extend_from_slice(&self.tail[end..]);
+        Self { head: self.head.clone(), tail: tail.into() }
     }
 
     /// Never: an element has a name.
@@ -488,3 +506,6 @@ impl Outboxes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,6 @@ pub enum TimerKey {
     Session(SessionId),
     /// A room whose lock or empty state ends; the room's number within the service.
     Room(u64),
-    /// The rooms as a whole (sweeps that need no timer per room).
-    Rooms,
     /// The next phase of the shutdown.
     Drain,
     /// A probe whether storage works again.

@@ -1,10 +1,31 @@
 //! Instant messaging between the accounts of this server: who is connected, presence, delivery,
-//! rosters. (Owned by the im work package; this is the interface.)
+//! rosters (RFC 6121 as far as it needs no subscriptions).
+//!
+//! One record per bound session and one per account with sessions; both go with the session. What
+//! the rules are stands in the files of the concepts: `presence`, `message` (delivery), `roster`,
+//! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
+//! service's.
+
+mod disco;
+mod message;
+mod presence;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
 
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
+use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, IqType, Jid, Stanza, StanzaError};
+use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, ns};
+
+use roster::Roster;
+
+pub use disco::answer_stranger;
 
 /// An iq get or set that is being answered.
 pub struct Request<'a> {
@@ -33,16 +54,92 @@ pub struct Route {
     pub handler: Handler,
 }
 
-/// The iq services of the sender's own account (no `to`, or its own bare address).
-pub const ROUTES: &[Route] = &[];
+/// The iq services of the sender's own account (no `to`, or its own bare address). What is not
+/// here may be in `iq::ROUTES` with the scope `Account`.
+pub const ROUTES: &[Route] = &[
+    Route {
+        ns: ns::DISCO_INFO,
+        name: "query",
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_INFO),
+        handler: disco::handle_info,
+    },
+    Route {
+        ns: ns::DISCO_ITEMS,
+        name: "query",
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_ITEMS),
+        handler: disco::handle_items,
+    },
+    // Rosters are part of RFC 6121, without a feature of their own.
+    Route {
+        ns: ns::ROSTER,
+        name: "query",
+        kind: IqType::Get,
+        feature: None,
+        handler: roster::handle_get,
+    },
+    Route {
+        ns: ns::ROSTER,
+        name: "query",
+        kind: IqType::Set,
+        feature: None,
+        handler: roster::handle_set,
+    },
+];
 
 /// The accounts that are connected.
-pub struct Im {}
+#[derive(Default)]
+pub struct Im {
+    sessions: HashMap<SessionId, Session>,
+    /// Invariant: holds exactly the `full_jid` of each of `sessions`.
+    addresses: HashMap<Jid, SessionId>,
+    /// Invariant: an account is here while it has sessions.
+    accounts: HashMap<BareJid, Account>,
+    /// Features of an account that other tables than [`ROUTES`] answer.
+    features_elsewhere: Vec<&'static str>,
+}
+
+/// A bound session.
+struct Session {
+    account: BareJid,
+    full_jid: Jid,
+    /// ` to='…'` with the full address, escaped once.
+    to: Bytes,
+    /// Its last broadcast presence; `None` while it is connected but not available.
+    presence: Option<Presence>,
+    /// It has asked for the roster, and gets pushes from then on (RFC 6121 §2.1.6).
+    wants_roster: bool,
+    /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
+    /// that the farewells have an order. Bounded by `limits.directed_presences`.
+    directed: BTreeSet<Jid>,
+}
+
+/// The presence of an available session, as every audience gets it.
+struct Presence {
+    envelope: Envelope,
+    /// RFC 6121 §4.7.2.3; below 0 the session gets no messages to the bare address.
+    priority: i8,
+}
+
+/// An account with at least one session.
+#[derive(Default)]
+struct Account {
+    /// In the order they were bound.
+    sessions: Vec<SessionId>,
+    /// Read when first asked for.
+    roster: Option<Roster>,
+}
 
 impl Im {
     /// Nobody.
     pub fn new() -> Self {
-        Self {}
+        Self::default()
+    }
+
+    /// Features of accounts that other tables answer, to be advertised with those of [`ROUTES`].
+    pub fn advertise(&mut self, features: impl IntoIterator<Item = &'static str>) {
+        self.features_elsewhere.extend(features);
     }
 
     /// Registers a bound session. The full address is free: the server has ended an older session
@@ -53,68 +150,79 @@ impl Im {
         session: SessionId,
         full_jid: &Jid,
     ) -> Result<(), StanzaError> {
-        let _ = (cx, session, full_jid);
+        assert!(!self.sessions.contains_key(&session), "a session is bound once");
+        assert!(!self.addresses.contains_key(full_jid), "the older session has been ended");
+        let account = full_jid.to_bare();
+        let sessions_max = cx.config.limits.sessions_per_account;
+        let sessions_count = self.accounts.get(&account).map_or(0, |a| a.sessions.len());
+        if sessions_max > 0 && sessions_count >= sessions_max {
+            return Err(Condition::ResourceConstraint.into());
+        }
+        self.accounts.entry(account.clone()).or_default().sessions.push(session);
+        self.addresses.insert(full_jid.clone(), session);
+        let record = Session {
+            account,
+            full_jid: full_jid.clone(),
+            to: to_attribute(full_jid),
+            presence: None,
+            wants_roster: false,
+            directed: BTreeSet::new(),
+        };
+        self.sessions.insert(session, record);
         Ok(())
     }
 
     /// The session that is bound to a full address.
     pub fn session_at(&self, full_jid: &Jid) -> Option<SessionId> {
-        let _ = full_jid;
-        None
+        self.addresses.get(full_jid).copied()
     }
 
     /// The sessions of an account, in the order they were bound.
     pub fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
-        let _ = (account,);
-        Vec::new()
-    }
-
-    /// Presence without `to` from a session (RFC 6121 §4.2, §4.4, §4.5).
-    pub fn handle_broadcast(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        presence: &Stanza,
-    ) -> Result<(), StanzaError> {
-        let _ = (cx, session, presence);
-        Ok(())
-    }
-
-    /// A session sends presence (available or unavailable) to an address that is no room:
-    /// remembers the target, to be told when the session ends (RFC 6121 §4.6).
-    pub fn track_directed(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        presence: &Stanza,
-    ) -> Result<(), StanzaError> {
-        let _ = (cx, session, presence);
-        Ok(())
-    }
-
-    /// Delivers a stanza to an account of this server or one of its sessions (RFC 6121 §8.5).
-    /// Iq get and set to a bare address never come here.
-    pub fn deliver(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-    ) -> Result<(), StanzaError> {
-        let _ = (cx, origin, stanza);
-        Ok(())
+        self.accounts.get(account).map(|account| account.sessions.clone()).unwrap_or_default()
     }
 
     /// A session is over: its unavailable presence goes to its own other resources and to the
     /// targets of its directed presence, unless it said so itself; then it is forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
-        let _ = (cx, session);
+        let Some(record) = self.sessions.remove(&session) else { return };
+        self.addresses.remove(&record.full_jid);
+        if let Some(account) = self.accounts.get_mut(&record.account) {
+            account.sessions.retain(|&other| other != session);
+            if account.sessions.is_empty() {
+                self.accounts.remove(&record.account);
+            }
+        }
+        self.say_farewell(cx, record);
     }
 
     /// Storage lost this turn's writes: cached rosters are read again.
-    pub fn handle_storage_lost(&mut self) {}
+    pub fn handle_storage_lost(&mut self) {
+        for account in self.accounts.values_mut() {
+            account.roster = None;
+        }
+    }
 
     /// Bound sessions.
     pub fn sessions_count(&self) -> usize {
-        0
+        self.sessions.len()
+    }
+
+    /// The records of an account's sessions, in the order they were bound.
+    fn sessions_in(
+        &self,
+        account: &BareJid,
+    ) -> impl Iterator<Item = (SessionId, &Session)> + use<'_> {
+        let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
+        ids.iter().map(|&id| (id, self.sessions.get(&id).expect("accounts hold bound sessions")))
+    }
+
+    /// Those of an account's sessions that are available.
+    fn available_in(
+        &self,
+        account: &BareJid,
+    ) -> impl Iterator<Item = (SessionId, &Session, &Presence)> + use<'_> {
+        self.sessions_in(account)
+            .filter_map(|(id, session)| Some((id, session, session.presence.as_ref()?)))
     }
 }

@@ -1,16 +1,105 @@
-//! The room service (XEP-0045). (Owned by the muc work package; this is the interface.)
+//! The room service (XEP-0045): which room, which kind of address, which kind of stanza.
+//!
+//! A stanza comes here with its sender stamped and its addresses parsed. This file finds the room
+//! (live, stored, or about to be made) and calls the file of the concept: join, leave, presence,
+//! message, private, admin, owner, invite, disco. Errors are values on their way to the router;
+//! who says so (`by`) is added here, in one place. A room's handlers note which sessions came and
+//! went; the index of sessions is brought up to date when they return, and a room that has nobody
+//! left is forgotten (stored ones are read again when somebody comes).
 
+mod admin;
+mod changes;
+mod config_form;
+mod disco;
+mod history;
+mod ids;
+mod invite;
+mod join;
+mod leave;
+mod message;
+mod occupant;
+mod owner;
+mod persist;
+mod presence;
+mod private;
+mod privilege;
+mod room;
+mod sanitize;
+mod service;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use ring::hmac;
+use slab::Slab;
+
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
-use crate::xmpp::{BareJid, Jid, Stanza, StanzaError};
+use crate::timers::TimerKey;
+use crate::xml::Element;
+use crate::xmpp::{
+    Affiliation, BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
+    StanzaKind, ns,
+};
+
+use join::Join;
+use occupant::Payload;
+use room::Room;
+
+pub use service::disco_info as service_disco_info;
+
+/// When a room could not be stored at the end of its lock, it is tried again after this long.
+const UNLOCK_RETRY_MS: u64 = 60_000;
+
+/// The rooms that a session is in.
+struct Visits {
+    /// Its full address.
+    jid: Jid,
+    /// Numbers of rooms, in the order of joining.
+    rooms: Vec<u64>,
+}
 
 /// All rooms of this server.
-pub struct Muc {}
+#[derive(Default)]
+pub struct Muc {
+    rooms: Slab<Room>,
+    /// Live rooms by address.
+    by_jid: HashMap<String, usize>,
+    /// Where each session is.
+    visits: HashMap<SessionId, Visits>,
+    /// Counts rooms, so that a number never names another one.
+    rooms_made: u32,
+    /// When the timer for locks is due; there is one for all rooms.
+    lock_timer_ms: Option<u64>,
+    /// Authenticates iq stanzas on their way through seats.
+    iq_key: Option<hmac::Key>,
+    /// The service has shut down.
+    is_closed: bool,
+}
+
+/// Refuses a text that is longer than `limits.room_text_bytes`.
+fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
+    let max = config.limits.room_text_bytes;
+    if max > 0 && bytes > max {
+        return Err(StanzaError::new(Condition::NotAcceptable).with_text("the text is too long"));
+    }
+    Ok(())
+}
+
+/// The text of a `<reason/>`: `None` when it is absent or empty.
+fn check_reason(config: &Config, reason: Option<&Element>) -> Result<Option<String>, StanzaError> {
+    let text = reason.map(Element::text).filter(|text| !text.is_empty());
+    check_text_len(config, text.as_ref().map_or(0, String::len))?;
+    Ok(text)
+}
 
 impl Muc {
     /// A service without live rooms; stored ones are loaded when somebody comes.
     pub fn new() -> Self {
-        Self {}
+        Self::default()
     }
 
     /// A stanza addressed to a room domain, a room or an occupant. `origin` is who sent it; an
@@ -21,7 +110,249 @@ impl Muc {
         origin: Target,
         stanza: Stanza,
     ) -> Result<(), StanzaError> {
-        let _ = (cx, origin, stanza);
+        let Some(to) = stanza.to.clone() else { return Ok(()) };
+        let is_answer = stanza.kind.is_error() || stanza.kind == StanzaKind::Iq(IqType::Result);
+        let is_join = stanza.kind == StanzaKind::Presence(PresenceType::Available)
+            && stanza.child("x", ns::MUC).is_some();
+        let result = if self.is_closed {
+            refuse_closed(&stanza, &to, is_join)
+        } else if to.local().is_none() {
+            self.handle_service(cx, origin, &stanza, &to)
+        } else {
+            self.handle_room(cx, origin, stanza, &to)
+        };
+        match result {
+            // RFC 6120 §8.3.1: what is an answer already is never answered.
+            Err(_) if is_answer => Ok(()),
+            Err(mut error) => {
+                error.by.get_or_insert_with(|| to.to_bare());
+                if is_join {
+                    // WIRE 7: clients know by it that a join was refused.
+                    error.extra_mut().payload = Some(Element::new("x", ns::MUC));
+                }
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn handle_service(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
+                let result = self.service_request(cx, stanza, to.domain())?;
+                cx.reply(origin, stanza, Some(result));
+                Ok(())
+            }
+            StanzaKind::Iq(_) | StanzaKind::Message(_) => Err(Condition::ServiceUnavailable.into()),
+            StanzaKind::Presence(_) => Ok(()),
+        }
+    }
+
+    fn handle_room(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        match (stanza.kind, to.resource().is_some()) {
+            (StanzaKind::Presence(kind), is_seat) => {
+                self.handle_presence(cx, origin, kind, &stanza, to, is_seat)
+            }
+            (StanzaKind::Message(kind), is_seat) => {
+                self.handle_message(cx, kind, stanza, to, is_seat)
+            }
+            (StanzaKind::Iq(IqType::Get | IqType::Set), false) => {
+                self.handle_room_request(cx, origin, &stanza, to)
+            }
+            (StanzaKind::Iq(IqType::Get | IqType::Set), true) => {
+                let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+                let key = self.iq_key(cx);
+                match self.live(to) {
+                    Some(index) => {
+                        let room = &self.rooms[index];
+                        room.handle_seat_request(cx, &key, origin, &stanza, payload)
+                    }
+                    None => Err(private::refusal_of_outsider(payload).into()),
+                }
+            }
+            (StanzaKind::Iq(IqType::Result | IqType::Error), is_seat) => {
+                let key = self.iq_key(cx);
+                if is_seat && let Some(index) = self.live(to) {
+                    self.rooms[index].handle_seat_answer(cx, &key, stanza);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Presence to a room or a seat (§7.2, §7.6, §7.7, §7.14, §17.3).
+    fn handle_presence(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        kind: PresenceType,
+        stanza: &Stanza,
+        to: &Jid,
+        is_seat: bool,
+    ) -> Result<(), StanzaError> {
+        let live = self.live(to);
+        match kind {
+            // §7.2.1: no nick.
+            PresenceType::Available if !is_seat => Err(Condition::JidMalformed.into()),
+            PresenceType::Available => self.handle_available(cx, origin, stanza, to),
+            PresenceType::Unavailable | PresenceType::Error => {
+                let Some(index) = live else { return Ok(()) };
+                let room = &mut self.rooms[index];
+                if kind == PresenceType::Unavailable {
+                    let payload = presence::payload_of(&room.jid, stanza);
+                    room.leave(cx, &stanza.from, &payload, &[]);
+                } else if leave::means_gone(stanza) {
+                    room.leave(cx, &stanza.from, &Payload::default(), &[333]);
+                }
+                self.settle(index);
+                Ok(())
+            }
+            // WIRE 40: neither a join nor a leave.
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_available(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let Some(x) = stanza.child("x", ns::MUC) else {
+            return self.handle_update(cx, origin, stanza, to);
+        };
+        let account = stanza.from.to_bare();
+        let mut join = Join { target: origin, stanza, x, seat_jid: to, account, is_creator: false };
+        let found = self.find(cx, to)?;
+        if let Some(index) = found
+            && self.rooms[index].occupant_at(&stanza.from).is_some()
+        {
+            let result = self.rooms[index].resync(cx, &join);
+            self.settle(index);
+            return result;
+        }
+        join::check_nick(to, &cx.config)?;
+        if let Err(error) = self.check_visits(cx, origin) {
+            found.into_iter().for_each(|index| self.settle(index));
+            return Err(error);
+        }
+        let index = match found {
+            Some(index) => index,
+            None => {
+                join.is_creator = true;
+                self.create(cx, &to.to_bare(), &stanza.from)?
+            }
+        };
+        let result = self.rooms[index].join(cx, &join);
+        if join.is_creator && result.is_ok() {
+            self.set_lock_timer(cx);
+        }
+        self.settle(index);
+        result
+    }
+
+    /// Only sessions of this server take seats, and each only so many.
+    fn check_visits(&self, cx: &Cx, origin: Target) -> Result<(), StanzaError> {
+        let Target::Local(session) = origin else {
+            return Err(Condition::NotAcceptable.into());
+        };
+        let max = cx.config.limits.rooms_per_session;
+        let count = self.visits.get(&session).map_or(0, |visits| visits.rooms.len());
+        if max > 0 && count >= max {
+            let error = StanzaError::new(Condition::ResourceConstraint);
+            return Err(error.with_text("you are in too many rooms"));
+        }
+        Ok(())
+    }
+
+    /// Available presence without `<x/>`: news of an occupant, or of somebody who is out of step.
+    fn handle_update(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let room = self.live(to).map(|index| &mut self.rooms[index]);
+        if let Some(room) = room {
+            if let Some(occupant) = room.occupant_at(&stanza.from) {
+                let payload = presence::payload_of(&room.jid, stanza);
+                if Some(occupant.nick.as_str()) != to.resource() {
+                    return room.change_nick(cx, &stanza.from, to, payload);
+                }
+                room.update_presence(cx, &stanza.from, payload);
+                return Ok(());
+            }
+            let affiliation = room.affiliation_of(&stanza.from.to_bare());
+            let reply = join::out_of_step(stanza, affiliation);
+            reply.into_iter().for_each(|reply| cx.send(origin, reply));
+            return Ok(());
+        }
+        let reply = join::out_of_step(stanza, Affiliation::None); // §7.2.18
+        reply.into_iter().for_each(|reply| cx.send(origin, reply));
+        Ok(())
+    }
+
+    /// Messages to a room or a seat (§7.4, §7.5, §7.8.2, §8.1, §17.2).
+    fn handle_message(
+        &mut self,
+        cx: &mut Cx,
+        kind: MessageType,
+        message: Stanza,
+        to: &Jid,
+        is_seat: bool,
+    ) -> Result<(), StanzaError> {
+        let is_error = kind == MessageType::Error;
+        let found = if is_error { self.live(to) } else { self.find(cx, to)? };
+        let index = found.ok_or(Condition::ItemNotFound)?;
+        let room = &mut self.rooms[index];
+        let result = if is_seat {
+            // §17.2: to others the room does not exist yet.
+            if room.is_locked_for(&message.from.to_bare()) {
+                Err(Condition::ItemNotFound.into())
+            } else {
+                room.handle_private(cx, kind, message)
+            }
+        } else if is_error {
+            if leave::means_gone(&message) {
+                room.leave(cx, &message.from, &Payload::default(), &[333]);
+            }
+            Ok(())
+        } else {
+            room.handle_message(cx, kind, message)
+        };
+        self.settle(index);
+        result
+    }
+
+    /// An iq get or set to the room itself.
+    fn handle_room_request(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let index = self.find(cx, to)?.ok_or(Condition::ItemNotFound)?;
+        let result = answer(&mut self.rooms[index], cx, origin, stanza, payload);
+        self.settle(index);
+        if let Some(payload) = result? {
+            cx.reply(origin, stanza, Some(payload));
+        }
         Ok(())
     }
 
@@ -33,44 +364,186 @@ impl Muc {
         session: SessionId,
         presence: Option<&Stanza>,
     ) {
-        let _ = (cx, session, presence);
+        let Some(visits) = self.visits.remove(&session) else { return };
+        for number in visits.rooms {
+            let Some(index) = self.numbered(number) else { continue };
+            let room = &mut self.rooms[index];
+            let payload = presence.map(|stanza| presence::payload_of(&room.jid, stanza));
+            room.leave(cx, &visits.jid, &payload.unwrap_or_default(), &[]);
+            self.settle(index);
+        }
     }
 
-    /// A room's timer fired.
+    /// A room's timer fired: locks that are over (§10.1.1). One timer serves all rooms.
     pub fn handle_timer(&mut self, cx: &mut Cx, room: u64) {
-        let _ = (cx, room);
+        log::debug!("the lock of room {room:#x} is due, or one before it was");
+        self.lock_timer_ms = None;
+        let now_ms = cx.now.mono_ms;
+        for (_, room) in &mut self.rooms {
+            if room.lock.as_ref().is_none_or(|lock| lock.until_ms > now_ms) {
+                continue;
+            }
+            if let Err(error) = room.unlock(cx) {
+                log::warn!("{}: cannot be stored yet: {error:?}", room.jid);
+                if let Some(lock) = &mut room.lock {
+                    lock.until_ms = now_ms + UNLOCK_RETRY_MS;
+                }
+            }
+        }
+        self.set_lock_timer(cx);
+    }
+
+    /// Sets the timer for the lock that ends first, unless one is set that fires before.
+    fn set_lock_timer(&mut self, cx: &mut Cx) {
+        let locked = self.rooms.iter().filter_map(|(_, room)| Some((room.lock.as_ref()?, room)));
+        let Some((lock, room)) = locked.min_by_key(|(lock, _)| lock.until_ms) else { return };
+        if self.lock_timer_ms.is_none_or(|due_ms| due_ms > lock.until_ms) {
+            cx.timers.set(lock.until_ms, TimerKey::Room(room.number));
+            self.lock_timer_ms = Some(lock.until_ms);
+        }
     }
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
-        let _ = cx;
+        let now_ms = cx.now.mono_ms;
+        for (_, room) in &mut self.rooms {
+            if room.written_ms == Some(now_ms) {
+                room.read_again(cx);
+            }
+        }
     }
 
     /// An account was removed: its affiliations stay, as those of anyone absent. (Its sessions end
     /// by themselves.)
-    pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
-        let _ = (cx, account);
+    pub fn handle_account_removed(&mut self, _cx: &mut Cx, account: &BareJid) {
+        log::debug!("{account} is removed; rooms keep its affiliations");
     }
 
     /// Shutdown, phase 3: one unavailable with 332 and 110 to each session of each occupant, no
     /// broadcast; from then on everything that comes is dropped silently, joins are refused.
     pub fn shut_down(&mut self, cx: &mut Cx) {
-        let _ = cx;
+        for (_, room) in &mut self.rooms {
+            room.shut_down(cx);
+        }
+        self.rooms = Slab::new();
+        self.by_jid = HashMap::new();
+        self.visits = HashMap::new();
+        self.is_closed = true;
     }
 
     /// Live rooms.
     pub fn rooms_count(&self) -> usize {
-        0
+        self.rooms.len()
     }
 
     /// Seats of all rooms (0 when nobody is connected: the simulation checks it).
     pub fn seats_count(&self) -> usize {
-        0
+        self.rooms.iter().map(|(_, room)| room.seats_count()).sum()
     }
 
     /// Rooms that a session is in, as `room@service/nick`.
     pub fn rooms_of(&self, session: SessionId) -> Vec<Jid> {
-        let _ = session;
-        Vec::new()
+        let Some(visits) = self.visits.get(&session) else { return Vec::new() };
+        let rooms = visits.rooms.iter().filter_map(|number| self.numbered(*number));
+        let seats = rooms.filter_map(|index| self.rooms[index].occupant_at(&visits.jid));
+        seats.map(|occupant| occupant.jid.clone()).collect()
     }
+
+    /// The live room of an address.
+    fn live(&self, jid: &Jid) -> Option<usize> {
+        self.by_jid.get(jid.bare_str()).copied()
+    }
+
+    /// The room of an address, read from the database when it is not live. Who calls this calls
+    /// [`Self::settle`] afterwards.
+    fn find(&mut self, cx: &mut Cx, jid: &Jid) -> Result<Option<usize>, StanzaError> {
+        if let Some(index) = self.live(jid) {
+            return Ok(Some(index));
+        }
+        let stored = cx.storage.room(&jid.to_bare())?;
+        Ok(stored.map(|stored| self.insert(Room::from_stored(0, stored))))
+    }
+
+    fn insert(&mut self, mut room: Room) -> usize {
+        self.rooms_made = self.rooms_made.wrapping_add(1);
+        let entry = self.rooms.vacant_entry();
+        let index = entry.key();
+        room.number = u64::from(self.rooms_made) << 32 | index as u64;
+        self.by_jid.insert(room.jid.as_str().to_owned(), index);
+        entry.insert(room);
+        index
+    }
+
+    fn numbered(&self, number: u64) -> Option<usize> {
+        let index = usize::try_from(number & u64::from(u32::MAX)).ok()?;
+        self.rooms.get(index).filter(|room| room.number == number).map(|_| index)
+    }
+
+    /// After a handler: brings the index of sessions up to date, forgets a room without occupants.
+    fn settle(&mut self, index: usize) {
+        let Some(room) = self.rooms.get_mut(index) else { return };
+        let number = room.number;
+        for (session, jid) in std::mem::take(&mut room.entered) {
+            let visits = self.visits.entry(session);
+            visits.or_insert_with(|| Visits { jid, rooms: Vec::new() }).rooms.push(number);
+        }
+        for session in std::mem::take(&mut room.left) {
+            let Some(visits) = self.visits.get_mut(&session) else { continue };
+            visits.rooms.retain(|other| *other != number);
+            if visits.rooms.is_empty() {
+                self.visits.remove(&session);
+            }
+        }
+        if room.is_destroyed || room.occupants_count() == 0 {
+            self.by_jid.remove(room.jid.as_str());
+            self.rooms.remove(index);
+        }
+    }
+
+    /// The key of [`ids::Return`]; made at first use, so that it lives no longer than the service.
+    fn iq_key(&mut self, cx: &mut Cx) -> hmac::Key {
+        let make = || {
+            let mut secret = [0; 32];
+            cx.entropy.fill(&mut secret);
+            hmac::Key::new(hmac::HMAC_SHA256, &secret)
+        };
+        self.iq_key.get_or_insert_with(make).clone()
+    }
+}
+
+/// What an iq get or set to the room itself is answered with: `None` when the handler has replied.
+fn answer(
+    room: &mut Room,
+    cx: &mut Cx,
+    origin: Target,
+    stanza: &Stanza,
+    payload: &Element,
+) -> Result<Option<Element>, StanzaError> {
+    let account = stanza.from.to_bare();
+    if room.is_locked_for(&account) {
+        return Err(Condition::ItemNotFound.into()); // §7.2.10
+    }
+    let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
+    match (&*payload.ns, &*payload.name, is_get) {
+        (ns::DISCO_INFO, "query", true) => Ok(Some(room.disco_info(payload)?)),
+        (ns::DISCO_ITEMS, "query", true) => Ok(Some(room.disco_items(payload)?)),
+        (ns::MUC_ADMIN, "query", true) => Ok(Some(room.admin_list(&account, payload)?)),
+        (ns::MUC_OWNER, "query", true) => Ok(Some(room.owner_get(&account, payload)?)),
+        (ns::MUC_ADMIN, "query", false) => {
+            room.admin_set(cx, origin, stanza, payload).map(|()| None)
+        }
+        (ns::MUC_OWNER, "query", false) => {
+            room.owner_set(cx, origin, stanza, payload).map(|()| None)
+        }
+        _ => Err(Condition::ServiceUnavailable.into()),
+    }
+}
+
+/// After the shutdown: joins are refused, requests to the service too, everything else is dropped.
+fn refuse_closed(stanza: &Stanza, to: &Jid, is_join: bool) -> Result<(), StanzaError> {
+    let is_request = matches!(stanza.kind, StanzaKind::Iq(IqType::Get | IqType::Set));
+    if is_join || is_request && to.local().is_none() {
+        return Err(Condition::ServiceUnavailable.into());
+    }
+    Ok(())
 }

@@ -50,8 +50,6 @@ pub struct Connection {
     pub is_runnable: bool,
     /// Stands in the queue of step 9.
     pub is_dirty: bool,
-    /// Stands among those whose wish is asked again every turn.
-    pub is_parked: bool,
     /// Not read before that time; a timer is set.
     pub paused_until_ms: Option<u64>,
     phase: Phase,
@@ -71,7 +69,6 @@ impl Connection {
             is_end_told: false,
             is_runnable: false,
             is_dirty: false,
-            is_parked: false,
             paused_until_ms: None,
             phase: Phase::Open,
         }

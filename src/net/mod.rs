@@ -3,11 +3,11 @@
 //! done. Everything that is protocol happens in the core (`server/`), which sees bytes and times.
 
 mod certificate;
-mod clock;
+pub mod clock;
 mod connection;
 mod control;
 mod core;
-mod entropy;
+pub mod entropy;
 mod listener;
 mod notify;
 mod reactor;

@@ -94,8 +94,6 @@ pub struct Reactor<C> {
     pub generation: u32,
     /// Connections for step 5, in the order they came; each once (`is_runnable`).
     pub runnable: VecDeque<ConnId>,
-    /// Connections that the core did not want to read; asked again before sleeping.
-    pub parked: VecDeque<ConnId>,
     /// Connections for step 9; each once (`is_dirty`).
     pub dirty: VecDeque<ConnId>,
     /// Connections for step 10, and why.
@@ -133,7 +131,6 @@ impl<C: Core> Reactor<C> {
             connections: Slab::new(),
             generation: 0,
             runnable: VecDeque::new(),
-            parked: VecDeque::new(),
             dirty: VecDeque::new(),
             dead: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -196,7 +193,6 @@ impl<C: Core> Reactor<C> {
 
     /// How long nothing is to be done; `None`: until an event.
     fn sleep(&mut self) -> Option<Duration> {
-        self.ask_parked();
         let has_accepts = self.listeners.iter().any(|listener| listener.is_ready);
         let (_, now_ms) = self.clock.end_turn();
         if !self.runnable.is_empty()

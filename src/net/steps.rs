@@ -144,8 +144,8 @@ impl<C: Core> Reactor<C> {
         }
     }
 
-    /// Puts a connection where its wish belongs: to the runnable ones, on a timer, to the parked
-    /// ones, or nowhere: an edge will come.
+    /// Puts a connection where its wish belongs: to the runnable ones, on a timer, or
+    /// nowhere.
     fn schedule(&mut self, id: ConnId) {
         let wish = self.wish(id);
         let Some(conn) = self.live(id) else { return };
@@ -154,29 +154,14 @@ impl<C: Core> Reactor<C> {
             ReadWish::Read if conn.can_read() => self.mark_runnable(id),
             ReadWish::Pending => self.mark_runnable(id),
             _ if is_lost => self.kill(id, "reset by the other side"),
-            ReadWish::Read => {}
+            // An edge will come, or `Action::Resume`.
+            ReadWish::Read | ReadWish::No => {}
             ReadWish::Until(due_ms) => {
                 // An earlier timer is enough: it asks again.
                 if conn.paused_until_ms.is_none_or(|until| until > due_ms) {
                     conn.paused_until_ms = Some(due_ms);
                     self.timers.push(Reverse((due_ms, id)));
                 }
-            }
-            ReadWish::No => {
-                if !std::mem::replace(&mut conn.is_parked, true) {
-                    self.parked.push_back(id);
-                }
-            }
-        }
-    }
-
-    /// Step 1: asks again about the connections that the core did not want to read.
-    pub fn ask_parked(&mut self) {
-        for _ in 0..self.parked.len() {
-            let Some(id) = self.parked.pop_front() else { break };
-            if let Some(conn) = self.live(id) {
-                conn.is_parked = false;
-                self.schedule(id);
             }
         }
     }
@@ -255,6 +240,7 @@ impl<C: Core> Reactor<C> {
                 Action::CloseAfterFlush { conn, deadline_ms } => {
                     self.close(conn, deadline_ms.max(now.mono_ms));
                 }
+                Action::Resume(id) => self.schedule(id),
                 Action::Abort(id) => self.kill(id, "aborted"),
                 Action::CloseListeners => self.listeners.clear(),
                 Action::Exit(code) => self.exit_code = Some(code),

@@ -1,15 +1,42 @@
 //! The sans-IO core: sessions, routing, limits, shutdown. No socket, no clock, no chance of its
 //! own: the reactor (`net/`), the in-process driver of the tests and the simulator run it alike.
+//!
+//! `handle_*` take what happened and the time; `poll_*` hand out what is to be done. Between the
+//! two everything is synchronous: when `handle_input` returns, the output of those bytes is in
+//! the outboxes, and after `commit` it may be written.
 
+mod control;
+mod disco;
+mod drain;
+mod edge;
+pub mod limits;
+mod router;
+mod session;
+mod streams;
+
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::config::Config;
-use crate::cx::{Action, Entropy, Now};
-use crate::ids::ConnId;
+use crate::cx::{Action, Cx, Entropy, Now};
+use crate::ids::{ConnId, SessionId};
+use crate::im::Im;
+use crate::iq::{self, Scope};
+use crate::muc::Muc;
 use crate::outbound::Outbox;
 use crate::storage::Storage;
-use crate::stream::c2s::TlsInfo;
+use crate::stream::c2s::{Negotiation, TlsInfo};
+use crate::timers::TimerKey;
+use crate::xml::StreamParser;
+use crate::xmpp::StreamCondition;
+
+use drain::Drain;
+use limits::{AddressLimits, ByteBucket, Counted};
+use session::{Hold, Session, Sessions, xml_limits};
+
+/// How often a storage that lost a commit is probed.
+const STORAGE_PROBE_MS: u64 = 5_000;
 
 /// Whether the server wants bytes of a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +47,42 @@ pub enum ReadWish {
     Pending,
     /// Not before this monotonic millisecond (rate limit).
     Until(u64),
-    /// Not until something else happens (login check, close, STARTTLS).
+    /// Not until [`Action::Resume`] (login check, STARTTLS), or never (the stream has ended).
     No,
 }
 
+/// What must all be zero when nobody is connected: the simulation and the tests look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Residue {
+    /// Sessions, bound or not.
+    pub sessions: usize,
+    /// Sessions bound to a resource.
+    pub bound: usize,
+    /// Seats in rooms.
+    pub seats: usize,
+    /// Bytes that wait in outboxes.
+    pub outbox_bytes: usize,
+    /// Connections counted by the limits.
+    pub connections: usize,
+    /// Connections counted as not logged in.
+    pub logins_awaited: usize,
+}
+
 /// The server.
-pub struct Server {}
+pub struct Server {
+    cx: Cx,
+    sessions: Sessions,
+    im: Im,
+    muc: Muc,
+    addresses: AddressLimits,
+    /// Sessions whose password is to be checked, in the order they asked.
+    password_checks: VecDeque<SessionId>,
+    /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
+    logins_awaited: usize,
+    /// Something was written to storage in the current chain of handlers.
+    chain_wrote: bool,
+    drain: Drain,
+}
 
 impl Server {
     /// A server that serves nobody yet. `Err`: a sentence about what stands in the way.
@@ -35,8 +92,21 @@ impl Server {
         entropy: Box<dyn Entropy>,
         now: Now,
     ) -> Result<Self, String> {
-        let _ = (config, storage, entropy, now);
-        Ok(Self {})
+        let mut cx = Cx::new(config, storage, entropy, now);
+        cx.caps_ver = disco::server_info().caps_ver().into();
+        let mut im = Im::new();
+        im.advertise(iq::features(Scope::Account));
+        Ok(Self {
+            cx,
+            sessions: Sessions::default(),
+            im,
+            muc: Muc::new(),
+            addresses: AddressLimits::default(),
+            password_checks: VecDeque::new(),
+            logins_awaited: 0,
+            chain_wrote: false,
+            drain: Drain::default(),
+        })
     }
 
     /// A connection was accepted; `false`: refuse it (limits), close it at once and do not name it
@@ -48,97 +118,256 @@ impl Server {
         address: IpAddr,
         direct_tls: bool,
     ) -> bool {
-        let _ = (now, conn, address, direct_tls);
-        false
+        self.cx.now = now;
+        let limits = &self.cx.config.limits;
+        let crowd = limits.connections_unauthenticated;
+        let is_crowded = crowd != 0 && self.logins_awaited >= crowd;
+        let is_busy = direct_tls
+            && self.addresses.is_exhausted(limits, now.mono_ms, address, Counted::Handshakes);
+        if self.drain.has_begun()
+            || is_crowded
+            || is_busy
+            || !self.addresses.connect(limits, now.mono_ms, address)
+        {
+            log::debug!("connection refused: address={address} reason=limit");
+            return false;
+        }
+        if direct_tls {
+            self.addresses.count(now.mono_ms, address, Counted::Handshakes);
+        }
+        let id = self.cx.out.open();
+        self.logins_awaited += 1;
+        self.sessions.insert(Session {
+            id,
+            conn: Some(conn),
+            address,
+            parser: StreamParser::new(xml_limits(limits, false)),
+            negotiation: Negotiation::new(address.to_canonical().is_loopback(), None),
+            full_jid: None,
+            hold: if direct_tls { Hold::Tls } else { Hold::None },
+            is_pending: false,
+            bucket: ByteBucket::new(limits, now.mono_ms),
+            accepted_ms: now.mono_ms,
+            input_ms: now.mono_ms,
+            pinged_ms: None,
+            is_login_awaited: true,
+            timer_ms: None,
+        });
+        self.set_timer(id);
+        true
     }
 
     /// The TLS handshake of a connection is done (direct TLS, or after STARTTLS).
     pub fn handle_tls(&mut self, now: Now, conn: ConnId, tls: TlsInfo) {
-        let _ = (now, conn, tls);
+        self.cx.now = now;
+        let Some(session) = self.session_at_mut(conn) else { return };
+        if session.hold != Hold::Tls {
+            return;
+        }
+        session.hold = Hold::None;
+        session.input_ms = now.mono_ms;
+        session.negotiation.handle_tls(tls);
+        let id = session.id;
+        if let Some(session) = self.sessions.get_mut(id) {
+            streams::restart(session, &self.cx.config.limits);
+        }
+        self.resume(id);
     }
 
     /// Plaintext came (or none: see [`ReadWish::Pending`]). Takes all of it.
     pub fn handle_input(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
-        let _ = (now, conn, bytes);
+        self.cx.now = now;
+        let Some(id) = self.sessions.at(conn) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.hold == Hold::Ended {
+            return;
+        }
+        if !bytes.is_empty() {
+            session.bucket.take(&self.cx.config.limits, now.mono_ms, bytes.len());
+            session.input_ms = now.mono_ms;
+            session.pinged_ms = None;
+            session.parser.feed(bytes);
+        }
+        self.process(id);
     }
 
     /// The peer has ended its direction (FIN, close_notify).
     pub fn handle_end(&mut self, now: Now, conn: ConnId) {
-        let _ = (now, conn);
+        self.cx.now = now;
+        if let Some(id) = self.sessions.at(conn) {
+            self.begin_chain();
+            self.end_stream(id, None);
+            self.finish_chain();
+        }
     }
 
     /// The connection is gone, whoever ended it: never named again by either side. What waits in
     /// its outbox is lost.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId, reason: &str) {
-        let _ = (now, conn, reason);
+        self.cx.now = now;
+        let Some(id) = self.sessions.at(conn) else { return };
+        self.begin_chain();
+        self.leave(id);
+        self.finish_chain();
+        let Some(session) = self.sessions.remove(id) else { return };
+        log::debug!("connection closed: address={} reason={reason}", session.address);
+        self.addresses.disconnect(session.address);
+        if session.is_login_awaited {
+            self.logins_awaited -= 1;
+        }
+        if let Some(outbox) = self.cx.out.get(id) {
+            let stanzas = outbox.stanzas_waiting() as u64;
+            self.drain.count_closed(!outbox.is_empty());
+            self.cx.out.stanzas_dropped += stanzas;
+        }
+        self.cx.out.close(id);
     }
 
     /// Fires due timers and does deferred work (one PLAIN check per turn).
     pub fn handle_timeout(&mut self, now: Now) {
-        let _ = now;
-    }
-
-    /// A request of the command line (`user add JID\nPASSWORD`); returns `ok …` or `error …`.
-    pub fn handle_control(&mut self, now: Now, request: &str) -> String {
-        let _ = (now, request);
-        String::new()
+        self.cx.now = now;
+        self.check_one_password();
+        while let Some(key) = self.cx.timers.poll(now.mono_ms) {
+            match key {
+                TimerKey::Session(id) => self.handle_session_timer(id),
+                TimerKey::Room(room) => {
+                    self.begin_chain();
+                    self.muc.handle_timer(&mut self.cx, room);
+                    self.finish_chain();
+                }
+                TimerKey::Drain => {}
+                TimerKey::Storage => self.probe_storage(),
+            }
+        }
+        self.poll_drain();
     }
 
     /// A new configuration is in force; sessions stay. Listeners, certificates and the log level
     /// are the reactor's and the command line's part of a reload.
     pub fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
-        let _ = (now, config);
-    }
-
-    /// TERM or INT: the ordered shutdown; a second one goes straight to its end.
-    pub fn handle_shutdown(&mut self, now: Now, reason: &str) {
-        let _ = (now, reason);
+        self.cx.now = now;
+        self.cx.out.set_limit(config.limits.outbox_bytes);
+        self.cx.config = config;
     }
 
     /// Whether to read a connection now.
     pub fn read_wish(&self, conn: ConnId) -> ReadWish {
-        let _ = conn;
-        ReadWish::No
+        let session = self.sessions.at(conn).and_then(|id| self.sessions.get(id));
+        let Some(session) = session else { return ReadWish::No };
+        if session.hold != Hold::None {
+            return ReadWish::No;
+        }
+        if session.is_pending {
+            return ReadWish::Pending;
+        }
+        if self.drain.has_begun() {
+            return ReadWish::No;
+        }
+        match session.bucket.paused_until_ms(&self.cx.config.limits) {
+            Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
+            _ => ReadWish::Read,
+        }
     }
 
     /// True when this turn has produced so much output that reading should wait for the next.
     pub fn is_congested(&self) -> bool {
-        false
+        self.cx.out.is_congested()
     }
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        None
+        if !self.password_checks.is_empty() || self.drain.wants_turn() {
+            return Some(self.cx.now.mono_ms);
+        }
+        self.cx.timers.next_due_ms()
     }
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.cx.actions.pop_front()
     }
 
-    /// The one storage commit of the turn, before anything of it is written.
+    /// The one storage commit of the turn, before anything of it is written. When it fails,
+    /// nothing that depended on it is seen by anybody: those bytes are taken back, and the
+    /// streams that they were for end.
     pub fn commit(&mut self, now: Now) {
-        let _ = now;
+        self.cx.now = now;
+        if self.cx.storage.commit().is_ok() {
+            self.cx.out.commit_turn();
+            return;
+        }
+        log::error!("storage: a commit failed; read-only until a probe works");
+        let lost = self.cx.out.roll_back_turn();
+        self.muc.handle_storage_lost(&mut self.cx);
+        self.im.handle_storage_lost();
+        self.begin_chain();
+        for id in lost {
+            self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
+        }
+        self.finish_chain();
+        self.cx.out.commit_turn();
+        self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
     }
 
     /// The next connection that has something to write and was not told of yet.
     pub fn poll_dirty(&mut self) -> Option<ConnId> {
-        None
+        loop {
+            let id = self.cx.out.poll_dirty()?;
+            if let Some(conn) = self.sessions.get(id).and_then(|session| session.conn) {
+                return Some(conn);
+            }
+        }
     }
 
     /// The bytes that wait for a connection.
     pub fn outbox(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        let _ = conn;
-        None
+        self.cx.out.get_mut(self.sessions.at(conn)?)
     }
 
-    /// After the writes: enforces the limits on what still waits. May yield actions.
+    /// After the writes: cuts whoever reads too slowly. May yield actions.
     pub fn finish_turn(&mut self, now: Now) {
-        let _ = now;
+        self.cx.now = now;
+        self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
+        for id in self.cx.out.take_cut() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            log::info!("client cut: address={} reason=reads-too-slowly", session.address);
+            session.hold = Hold::Ended;
+            session.is_pending = false;
+            self.cx.actions.extend(session.conn.map(Action::Abort));
+            self.begin_chain();
+            self.leave(id);
+            self.finish_chain();
+        }
     }
 
-    /// The last words for the log, once `Action::Exit` came (`shutdown: 0.2 s, 812 clients …`).
-    pub fn summary(&self) -> String {
-        String::new()
+    /// What is left; all zero when nobody is connected.
+    pub fn residue(&self) -> Residue {
+        Residue {
+            sessions: self.sessions.len(),
+            bound: self.im.sessions_count(),
+            seats: self.muc.seats_count(),
+            outbox_bytes: self.cx.out.bytes_waiting(),
+            connections: self.addresses.connections(),
+            logins_awaited: self.logins_awaited,
+        }
+    }
+
+    /// The database: tests make accounts and inject faults through it.
+    pub fn storage(&mut self) -> &mut Storage {
+        &mut self.cx.storage
+    }
+
+    fn session_at_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.sessions.get_mut(self.sessions.at(conn)?)
+    }
+
+    fn probe_storage(&mut self) {
+        if self.cx.storage.is_read_only() {
+            if self.cx.storage.probe() {
+                log::info!("storage: writable again");
+            } else {
+                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
+            }
+        }
     }
 }

@@ -1,10 +1,25 @@
-//! Negotiation of a client stream (RFC 6120 §4–§7), sans-IO. (Owned by the stream work package;
-//! this is the interface.)
+//! Negotiation of a client stream (RFC 6120 §4–§7), sans-IO: headers and elements in, bytes into
+//! the outbox and a [`Step`] for the server out.
+//!
+//! The order is fixed: STARTTLS, login, resource. Each restart of the stream brings a new header
+//! and new features, and keeps what was agreed before it: domain, TLS, failures (advisory a06).
+//! A failed login is not answered at once but held back, until the server calls
+//! [`Negotiation::send_failure`]; errors that say nothing about a password are answered at once,
+//! and count as well. Stream errors are returned; the server sends them and ends the stream.
 
+use super::features;
+use super::header;
+use super::sasl::login::{Answer, Login, Rejection, Terms, is_client_element};
+use super::sasl::{ChannelBindings, Condition};
+use crate::config::InBand;
 use crate::cx::Cx;
 use crate::ids::SessionId;
+use crate::xml::writer::write_element;
 use crate::xml::{Element, StreamHeader};
-use crate::xmpp::{BareJid, StreamError};
+use crate::xmpp::{
+    self, BareJid, Jid, StanzaError, StreamCondition, StreamError, base64, jid::prepare_resource,
+    ns,
+};
 
 /// What the core knows of the TLS of a connection.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +34,18 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// True for TLS 1.3.
     pub is_tls13: bool,
+}
+
+impl TlsInfo {
+    /// What a login can be bound to. Nothing before TLS 1.3: there a binding is only as good as
+    /// the handshake's extended master secret (RFC 9266 §4.2).
+    fn into_bindings(self) -> ChannelBindings {
+        if !self.is_tls13 {
+            return ChannelBindings::default();
+        }
+        let types = [("tls-exporter", self.exporter), ("tls-server-end-point", self.end_point)];
+        ChannelBindings(types.into_iter().filter_map(|(kind, data)| Some((kind, data?))).collect())
+    }
 }
 
 /// What the server is to do after an input of the negotiation.
@@ -38,7 +65,8 @@ pub enum Step {
     },
     /// Logged in: `<success/>` is queued; a new stream header follows, with a new parser.
     Authenticated,
-    /// A resource is asked for: bind it, then call [`Negotiation::bound`].
+    /// A resource is asked for: bind it, then call [`Negotiation::bound`], or
+    /// [`Negotiation::refuse_bind`].
     Bind {
         /// Id of the request.
         id: String,
@@ -50,30 +78,94 @@ pub enum Step {
     Stanza(Element),
 }
 
+/// How far a stream has come.
+enum Stage {
+    /// STARTTLS, in-band registration or a login is due.
+    Login(Box<Login>),
+    /// Logged in: a resource is due.
+    Bind(BareJid),
+    /// Negotiated.
+    Bound(BareJid),
+}
+
 /// The negotiation of one client stream.
-pub struct Negotiation {}
+pub struct Negotiation {
+    is_loopback: bool,
+    is_secure: bool,
+    /// `<proceed/>` is queued, the handshake is not done.
+    is_in_handshake: bool,
+    stage: Stage,
+    /// What the features offered to bind a login to; empty after it.
+    bindings: ChannelBindings,
+    /// The domain, from the first header on.
+    host: Option<BareJid>,
+    lang: Option<Box<str>>,
+    /// Our header of the current stream is sent.
+    is_open: bool,
+}
 
 impl Negotiation {
     /// A new connection. `tls` is there from the start with direct TLS.
     pub fn new(is_loopback: bool, tls: Option<TlsInfo>) -> Self {
-        let _ = (is_loopback, tls);
-        Self {}
+        let login = Login::new(|cx, account| cx.storage.account(account));
+        Self {
+            is_loopback,
+            is_secure: tls.is_some(),
+            is_in_handshake: false,
+            stage: Stage::Login(Box::new(login)),
+            bindings: tls.map(TlsInfo::into_bindings).unwrap_or_default(),
+            host: None,
+            lang: None,
+            is_open: false,
+        }
     }
 
     /// The TLS handshake is done after STARTTLS.
     pub fn handle_tls(&mut self, tls: TlsInfo) {
-        let _ = tls;
+        self.is_secure = true;
+        self.bindings = tls.into_bindings();
+        self.is_in_handshake = false;
+        self.is_open = false;
     }
 
-    /// A stream header came: queues ours and the features.
+    /// A stream header came: queues ours and the features. Ours is sent before any error, too
+    /// (RFC 6120 §4.9.1.2).
     pub fn handle_open(
         &mut self,
         cx: &mut Cx,
         session: SessionId,
         header: &StreamHeader,
     ) -> Result<(), StreamError> {
-        let _ = (cx, session, header);
+        if self.is_open || self.is_in_handshake {
+            return Err(StreamCondition::BadFormat.into());
+        }
+        self.lang = header::lang(header).map(Box::from);
+        let form = header::check_form(header);
+        let host = header::host(&cx.config, header.to.as_deref(), self.host.as_ref());
+        let from = header::check_from(header.from.as_deref(), self.account());
+        if let Ok(host) = &host {
+            self.host = Some(host.clone());
+        }
+        self.send_header(cx, session, from.as_ref().ok().and_then(Option::as_ref));
+        form.and(host).and(from)?;
+        let bytes = match self.stage {
+            Stage::Login(_) => features::Before {
+                starttls: (!self.is_secure).then_some(self.needs_tls(cx)),
+                has_registration: self.has_registration(cx),
+                bindings: &self.bindings,
+            }
+            .write(&cx.config.limits),
+            Stage::Bind(_) | Stage::Bound(_) => features::write_after_login(cx),
+        };
+        cx.out.push_raw(session, &bytes);
         Ok(())
+    }
+
+    /// Queues our header if the current stream has none yet: a stream error follows.
+    pub fn open_for_error(&mut self, cx: &mut Cx, session: SessionId) {
+        if !self.is_open {
+            self.send_header(cx, session, None);
+        }
     }
 
     /// A first-level element came.
@@ -83,45 +175,278 @@ impl Negotiation {
         session: SessionId,
         element: Element,
     ) -> Result<Step, StreamError> {
-        let _ = (cx, session);
-        Ok(Step::Stanza(element))
+        let is_waiting = match &self.stage {
+            Stage::Bound(_) => return Ok(Step::Stanza(element)),
+            Stage::Bind(_) => false,
+            Stage::Login(login) => login.is_waiting(),
+        };
+        // Cleartext after <starttls/>, or input while a check or a failure waits: the caller does
+        // not read then, and what comes all the same is not looked at (advisory a07).
+        if is_waiting || !self.is_open {
+            return Err(StreamCondition::PolicyViolation.into());
+        }
+        let is_stanza = matches!(element.name.as_ref(), "iq" | "message" | "presence");
+        if element.is("starttls", ns::TLS) {
+            self.start_tls(cx, session)
+        } else if is_client_element(&element) {
+            self.handle_sasl(cx, session, &element)
+        } else if is_stanza && element.ns == ns::CLIENT {
+            self.handle_early_stanza(cx, session, element)
+        } else {
+            Err(StreamCondition::UnsupportedStanzaType.into())
+        }
     }
 
     /// Does the check that [`Step::CheckPassword`] announced.
     pub fn check_password(&mut self, cx: &mut Cx, session: SessionId) -> Result<Step, StreamError> {
-        let _ = (cx, session);
-        Ok(Step::Continue)
+        let needs_tls = self.needs_tls(cx);
+        let (Stage::Login(login), Some(host)) = (&mut self.stage, &self.host) else {
+            return Ok(Step::Continue);
+        };
+        let answer = login.check_password(cx, &Terms { host, bindings: &self.bindings, needs_tls });
+        self.answer(cx, session, answer)
     }
 
     /// Queues the `<failure/>` that [`Step::LoginFailed`] held back; `policy-violation` ends the
     /// stream after too many.
     pub fn send_failure(&mut self, cx: &mut Cx, session: SessionId) -> Result<(), StreamError> {
-        let _ = (cx, session);
-        Ok(())
+        let Stage::Login(login) = &mut self.stage else { return Ok(()) };
+        let Some(failure) = login.take_held() else { return Ok(()) };
+        let is_exhausted = login.is_exhausted();
+        push(cx, session, &failure.to_element());
+        check_failures(is_exhausted)
     }
 
     /// Refuses `<auth/>` because of too many failures of this address, before looking at it
     /// (`temporary-auth-failure`); also held back, until [`Self::send_failure`].
-    pub fn refuse_login(&mut self) {}
+    pub fn refuse_login(&mut self) {
+        if let Stage::Login(login) = &mut self.stage {
+            login.hold_failure(Condition::TemporaryAuthFailure.into());
+        }
+    }
 
     /// The resource is bound: queues the iq result, and the negotiation is over.
-    pub fn bound(
+    pub fn bound(&mut self, cx: &mut Cx, session: SessionId, id: &str, full_jid: &Jid) {
+        let Stage::Bind(account) = &self.stage else { return };
+        self.stage = Stage::Bound(account.clone());
+        let jid = Element::new("jid", ns::BIND).with_text(full_jid.as_str());
+        let result = Element::new("iq", ns::CLIENT)
+            .with_attr("type", "result")
+            .with_attr("id", id)
+            .with_child(Element::new("bind", ns::BIND).with_child(jid));
+        push(cx, session, &result);
+    }
+
+    /// The resource cannot be bound (RFC 6120 §7.6.2): the client may try again.
+    pub fn refuse_bind(
         &mut self,
         cx: &mut Cx,
         session: SessionId,
-        id: &str,
-        full_jid: &crate::xmpp::Jid,
+        id: Option<&str>,
+        error: &StanzaError,
     ) {
-        let _ = (cx, session, id, full_jid);
+        let reply = Element::new("iq", ns::CLIENT)
+            .with_attr("type", "error")
+            .with_attr_opt("id", id)
+            .with_child(error.to_element());
+        push(cx, session, &reply);
     }
 
     /// The account, once authenticated.
     pub fn account(&self) -> Option<&BareJid> {
-        None
+        match &self.stage {
+            Stage::Login(_) => None,
+            Stage::Bind(account) | Stage::Bound(account) => Some(account),
+        }
+    }
+
+    /// The domain of the stream, once its header has come.
+    pub fn host(&self) -> Option<&BareJid> {
+        self.host.as_ref()
+    }
+
+    /// `xml:lang` of the client's header: the language of stanzas that name none (§4.7.4).
+    pub fn lang(&self) -> Option<&str> {
+        self.lang.as_deref()
     }
 
     /// True once the header of the current stream has been sent (for `</stream:stream>`).
     pub fn is_open(&self) -> bool {
-        false
+        self.is_open
+    }
+
+    fn send_header(&mut self, cx: &mut Cx, session: SessionId, to: Option<&BareJid>) {
+        // Unguessable (RFC 6120 §4.7.3).
+        let id = cx.random_hex(16);
+        let host = self.host.as_ref().unwrap_or_else(|| header::default_host(&cx.config));
+        let bytes = header::response(host, &id, to);
+        cx.out.push_raw(session, &bytes);
+        self.is_open = true;
+    }
+
+    /// RFC 6120 §5.4.2
+    fn start_tls(&mut self, cx: &mut Cx, session: SessionId) -> Result<Step, StreamError> {
+        let is_time = matches!(&self.stage, Stage::Login(login) if login.is_idle());
+        if self.is_secure || !is_time {
+            // TLS is there already, or the login has begun without it (§5.4.2.2).
+            push(cx, session, &Element::new("failure", ns::TLS));
+            return Err(StreamError::new(StreamCondition::NotAuthorized)
+                .with_text("no STARTTLS at this point"));
+        }
+        push(cx, session, &Element::new("proceed", ns::TLS));
+        cx.out.mark_starttls(session);
+        self.is_in_handshake = true;
+        self.is_open = false;
+        Ok(Step::StartTls)
+    }
+
+    fn handle_sasl(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        element: &Element,
+    ) -> Result<Step, StreamError> {
+        let needs_tls = self.needs_tls(cx);
+        let (Stage::Login(login), Some(host)) = (&mut self.stage, &self.host) else {
+            // Logged in already.
+            return Err(StreamCondition::UnsupportedStanzaType.into());
+        };
+        let terms = Terms { host, bindings: &self.bindings, needs_tls };
+        let answer = login.handle(cx, &terms, element);
+        self.answer(cx, session, answer)
+    }
+
+    /// Tells the client how its login goes on.
+    fn answer(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        answer: Result<Answer, Rejection>,
+    ) -> Result<Step, StreamError> {
+        match answer {
+            Ok(Answer::CheckPassword) => Ok(Step::CheckPassword),
+            Ok(Answer::Challenge(message)) => {
+                let text = base64::encode(message.as_bytes());
+                push(cx, session, &Element::new("challenge", ns::SASL).with_text(text));
+                Ok(Step::Continue)
+            }
+            Ok(Answer::Success { account, data }) => {
+                let text = data.map(|data| base64::encode(data.as_bytes())).unwrap_or_default();
+                push(cx, session, &Element::new("success", ns::SASL).with_text(text));
+                self.stage = Stage::Bind(account);
+                self.bindings = ChannelBindings::default();
+                self.is_open = false;
+                Ok(Step::Authenticated)
+            }
+            Err(rejection) => self.reject(cx, session, rejection),
+        }
+    }
+
+    /// Holds back what is about a password; answers anything else at once.
+    fn reject(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        Rejection { failure, account }: Rejection,
+    ) -> Result<Step, StreamError> {
+        let Stage::Login(login) = &mut self.stage else { return Ok(Step::Continue) };
+        if failure.condition == Condition::NotAuthorized {
+            login.hold_failure(failure);
+            return Ok(Step::LoginFailed { account });
+        }
+        login.count_failure();
+        let is_exhausted = login.is_exhausted();
+        push(cx, session, &failure.to_element());
+        check_failures(is_exhausted)?;
+        Ok(Step::Continue)
+    }
+
+    /// A stanza before the resource is bound: registration and binding have their time, anything
+    /// else has none yet (RFC 6120 §4.9.3.12, §7.1).
+    fn handle_early_stanza(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        stanza: Element,
+    ) -> Result<Step, StreamError> {
+        let is_request = |kinds: &[&str], name, ns| {
+            stanza.name == "iq"
+                && stanza.attr("type").is_some_and(|kind| kinds.contains(&kind))
+                && stanza.child(name, ns).is_some()
+        };
+        match &self.stage {
+            Stage::Login(login)
+                if login.is_idle()
+                    && self.has_registration(cx)
+                    && is_request(&["get", "set"], "query", ns::REGISTER) =>
+            {
+                Ok(Step::Stanza(stanza))
+            }
+            Stage::Bind(_) if is_request(&["set"], "bind", ns::BIND) => {
+                Ok(self.bind(cx, session, &stanza))
+            }
+            _ => Err(StreamCondition::NotAuthorized.into()),
+        }
+    }
+
+    /// RFC 6120 §7.6, §7.7
+    fn bind(&mut self, cx: &mut Cx, session: SessionId, iq: &Element) -> Step {
+        match parse_bind(iq) {
+            Some((id, resource)) => Step::Bind { id, resource },
+            None => {
+                let error = StanzaError::from(xmpp::Condition::BadRequest);
+                self.refuse_bind(cx, session, iq.attr("id"), &error);
+                Step::Continue
+            }
+        }
+    }
+
+    /// No login and no registration yet: TLS first.
+    fn needs_tls(&self, cx: &Cx) -> bool {
+        cx.config.c2s.require_tls && !self.is_secure
+    }
+
+    /// True when accounts can be registered on this connection now.
+    fn has_registration(&self, cx: &Cx) -> bool {
+        !self.needs_tls(cx)
+            && match cx.config.registration.in_band {
+                InBand::Off => false,
+                InBand::Loopback => self.is_loopback,
+                InBand::Anyone => true,
+            }
     }
 }
+
+/// The id and the resource of a bind request; `None` for one that cannot be processed: without an
+/// id (RFC 6120 §8.1.3), with a second payload (§8.2.3), or with a resource that resourceprep
+/// refuses (§7.7.2.1). An empty resource leaves the choice to the server, as none does.
+fn parse_bind(iq: &Element) -> Option<(String, Option<String>)> {
+    let id = iq.attr("id").filter(|id| !id.is_empty())?;
+    let mut payloads = iq.elements();
+    let (bind, None) = (payloads.next()?, payloads.next()) else { return None };
+    let wish = bind.child("resource", ns::BIND).map(Element::text).unwrap_or_default();
+    let resource = match wish.as_str() {
+        "" => None,
+        _ => Some(prepare_resource(&wish).ok()?),
+    };
+    Some((id.to_owned(), resource))
+}
+
+/// Ends the stream after too many failed logins (RFC 6120 §6.4.5).
+fn check_failures(is_exhausted: bool) -> Result<(), StreamError> {
+    if is_exhausted {
+        let error = StreamError::new(StreamCondition::PolicyViolation);
+        return Err(error.with_text("too many failed logins"));
+    }
+    Ok(())
+}
+
+/// Queues a first-level element of ours.
+fn push(cx: &mut Cx, session: SessionId, element: &Element) {
+    let mut bytes = Vec::with_capacity(256);
+    write_element(&mut bytes, element, ns::CLIENT);
+    cx.out.push_raw(session, &bytes);
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,17 @@
 //! The only folder that knows `xml::reader`. It knows nothing of XMPP but the shape of a stream:
 //! a root element whose children arrive one by one.
 
+mod declaration;
 pub mod element;
+mod guard;
+mod names;
 pub mod parser;
+mod reader;
+mod source;
 pub mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use element::{Attribute, Element, Name, Node, XML_NS};
 pub use parser::{StreamEvent, StreamHeader, StreamParser, XmlError, XmlLimits};

@@ -1,7 +1,10 @@
-//! Service discovery (XEP-0030) and entity capabilities (XEP-0115) as values. (Owned by the im
-//! work package; this is the interface.)
+//! Service discovery (XEP-0030) and entity capabilities (XEP-0115) as values: what an entity says
+//! of itself, its form on the wire, and the hash of it that clients cache by. Who may ask whom,
+//! and what each of our addresses says, is decided by those who compose a [`DiscoInfo`].
 
-use super::ns;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
+use super::{base64, ns};
 use crate::xml::Element;
 
 /// An identity.
@@ -27,6 +30,15 @@ pub struct DiscoInfo {
 }
 
 impl DiscoInfo {
+    /// Adds features, each only once.
+    pub fn add_features(&mut self, features: impl IntoIterator<Item = &'static str>) {
+        for feature in features {
+            if !self.features.contains(&feature) {
+                self.features.push(feature);
+            }
+        }
+    }
+
     /// The `<query/>`, with `node` echoed.
     pub fn to_element(&self, node: Option<&str>) -> Element {
         let mut query = Element::new("query", ns::DISCO_INFO).with_attr_opt("node", node);
@@ -49,6 +61,135 @@ impl DiscoInfo {
 
     /// The verification string (XEP-0115 §5.1), SHA-1, base64.
     pub fn caps_ver(&self) -> String {
-        String::new()
+        let mut identities: Vec<_> =
+            self.identities.iter().map(|i| (i.category, i.kind, "", i.name.as_str())).collect();
+        caps_hash(&mut identities, &self.features, &self.forms)
+    }
+}
+
+/// The hash of XEP-0115 §5.1; an identity is (category, type, lang, name). Our own identities have
+/// no language, those of other entities may.
+fn caps_hash(
+    identities: &mut [(&str, &str, &str, &str)],
+    features: &[&str],
+    forms: &[Element],
+) -> String {
+    let mut text = String::new();
+    identities.sort_unstable();
+    for (category, kind, lang, name) in identities {
+        text.push_str(&format!("{category}/{kind}/{lang}/{name}<"));
+    }
+    let mut features = features.to_vec();
+    features.sort_unstable();
+    for feature in features {
+        text.push_str(feature);
+        text.push('<');
+    }
+    let mut forms: Vec<_> = forms.iter().filter_map(form_factors).collect();
+    forms.sort_unstable();
+    for (form_type, fields) in forms {
+        for factor in std::iter::once(form_type).chain(fields.into_iter().flatten()) {
+            text.push_str(&factor);
+            text.push('<');
+        }
+    }
+    base64::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
+}
+
+/// FORM_TYPE and, per field in order, its name and sorted values. A form without FORM_TYPE counts
+/// for nothing (§5.4 step 3.6).
+fn form_factors(form: &Element) -> Option<(String, Vec<Vec<String>>)> {
+    let mut form_type = None;
+    let mut fields = Vec::new();
+    for field in form.elements().filter(|child| child.is("field", ns::DATA)) {
+        let name = field.attr("var").unwrap_or_default();
+        let values = field.elements().filter(|child| child.is("value", ns::DATA));
+        let mut values: Vec<_> = values.map(Element::text).collect();
+        if name == "FORM_TYPE" {
+            form_type = form_type.or(values.into_iter().next());
+            continue;
+        }
+        values.sort_unstable();
+        values.insert(0, name.to_owned());
+        fields.push(values);
+    }
+    fields.sort_unstable();
+    Some((form_type?, fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEATURES: [&str; 4] = [
+        "http://jabber.org/protocol/muc",
+        "http://jabber.org/protocol/disco#items",
+        "http://jabber.org/protocol/caps",
+        "http://jabber.org/protocol/disco#info",
+    ];
+
+    fn form(form_type: &str, fields: &[(&str, &[&str])]) -> Element {
+        let field = |name: &str, values: &[&str]| {
+            values
+                .iter()
+                .fold(Element::new("field", ns::DATA).with_attr("var", name), |field, value| {
+                    field.with_child(Element::new("value", ns::DATA).with_text(*value))
+                })
+        };
+        let mut form = Element::new("x", ns::DATA).with_attr("type", "result");
+        for (name, values) in fields {
+            form.push(field(name, values));
+        }
+        form.push(field("FORM_TYPE", &[form_type]).with_attr("type", "hidden"));
+        form
+    }
+
+    #[test]
+    fn simple_example_of_xep_0115_5_2() {
+        let identity = Identity { category: "client", kind: "pc", name: "Exodus 0.9.1".to_owned() };
+        let info = DiscoInfo {
+            identities: vec![identity],
+            features: FEATURES.to_vec(),
+            forms: Vec::new(),
+        };
+        assert_eq!(info.caps_ver(), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    }
+
+    #[test]
+    fn complex_example_of_xep_0115_5_3() {
+        let form = form(
+            "urn:xmpp:dataforms:softwareinfo",
+            &[
+                ("software_version", &["0.11"]),
+                ("ip_version", &["ipv6", "ipv4"]),
+                ("os_version", &["10.5.1"]),
+                ("os", &["Mac"]),
+                ("software", &["Psi"]),
+            ],
+        );
+        let mut identities = [("client", "pc", "en", "Psi 0.11"), ("client", "pc", "el", "Ψ 0.11")];
+        let want = "q07IKJEyjvHSyhy//CH0CxmKi8w=";
+        assert_eq!(caps_hash(&mut identities, &FEATURES, std::slice::from_ref(&form)), want);
+        // A form without FORM_TYPE changes nothing.
+        let untyped = Element::new("x", ns::DATA);
+        assert_eq!(caps_hash(&mut identities, &FEATURES, &[untyped, form]), want);
+    }
+
+    #[test]
+    fn forms_are_hashed_in_the_order_of_their_type() {
+        let (one, two) = (form("a", &[("x", &["1"])]), form("b", &[]));
+        let hash = |forms: &[Element]| caps_hash(&mut [], &[], forms);
+        assert_eq!(hash(&[one.clone(), two.clone()]), hash(&[two.clone(), one.clone()]));
+        assert_ne!(hash(std::slice::from_ref(&one)), hash(&[two, one]));
+    }
+
+    #[test]
+    fn query_echoes_the_node_and_holds_each_feature_once() {
+        let mut info = DiscoInfo::default();
+        info.add_features([ns::PING, ns::PING, ns::TIME]);
+        let query = info.to_element(Some("n"));
+        assert_eq!(query.attr("node"), Some("n"));
+        let features: Vec<_> = query.elements().filter_map(|child| child.attr("var")).collect();
+        assert_eq!(features, [ns::PING, ns::TIME]);
     }
 }

@@ -1,12 +1,15 @@
 //! Values of the protocol: addresses, stanzas, errors, forms, times. No state and no I/O.
 
 pub mod affiliation;
+pub mod base64;
 pub mod dataform;
 pub mod datetime;
 pub mod disco;
 pub mod error;
 pub mod jid;
 pub mod ns;
+pub mod prep;
+mod punycode;
 pub mod stanza;
 
 pub use affiliation::{Affiliation, Role};

@@ -24,6 +24,8 @@ pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// Entity capabilities (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// `node` of the server's own capabilities (XEP-0115 §4): names the software.
+pub const CAPS_NODE: &str = "urn:tercet";
 /// Service discovery: information.
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Service discovery: items.
@@ -68,3 +70,7 @@ pub const CONFERENCE: &str = "jabber:x:conference";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Hats (XEP-0317).
 pub const HATS: &str = "urn:xmpp:hats:0";
+/// Personal cards (XEP-0054).
+pub const VCARD_TEMP: &str = "vcard-temp";
+/// Publish-subscribe (XEP-0060).
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";

@@ -1,16 +1,30 @@
-//! The configuration: every key with its default and its meaning. Reading a file, checking values
-//! and wording errors belong here too; what the keys do belongs to the parts that use them.
-//! (Reading is owned by the config work package; this is the data.)
+//! The configuration: every key with its default and its meaning. What the keys do belongs to the
+//! parts that use them.
+//!
+//! This file is the data, and its defaults are the only ones. `file` is the shape of the TOML
+//! text; `read` turns a text into that shape and knows on which line each key stands; `check`
+//! turns the shape into a `Config`, or says which value would not work; `error` words it all.
+//! `conf/tercet.toml` shows every key; a test holds it to this file.
+
+mod check;
+mod error;
+mod file;
+mod read;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::xmpp::{BareJid, Role};
 
+pub use error::ConfigError;
+
 /// Everything that can be configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Domains with accounts; the first is the default.
     pub domains: Vec<BareJid>,
@@ -39,7 +53,7 @@ pub struct Config {
 }
 
 /// `[c2s]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct C2s {
     /// Addresses for clients, STARTTLS.
     pub listen: Vec<SocketAddr>,
@@ -50,7 +64,7 @@ pub struct C2s {
 }
 
 /// `[tls]`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// PEM chain; `None`: the self-signed one in the data folder.
     pub certificate: Option<PathBuf>,
@@ -71,7 +85,7 @@ pub enum RoomCreators {
 }
 
 /// `[rooms]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rooms {
     /// Domains of the room service.
     pub domains: Vec<BareJid>,
@@ -131,11 +145,13 @@ pub struct RoomOptions {
     pub change_subject: bool,
     /// `muc#roomconfig_maxusers`; 0: none.
     pub occupants_max: u32,
+    /// `muc#roomconfig_enablelogging`: occupants are told that the room is logged publicly.
+    pub logged: bool,
     /// `muc#roomconfig_presencebroadcast`: roles whose presence is broadcast.
     pub presence_broadcast: Vec<Role>,
     /// `muc#roomconfig_allowpm`
     pub allow_pm: AllowPm,
-    /// `muc#roomconfig_allowinvites`: participants may invite.
+    /// `muc#roomconfig_allowinvites`: participants may invite others to a members-only room.
     pub allow_invites: bool,
     /// `muc#roomconfig_getmemberlist`: roles that may read the member list.
     pub get_member_list: Vec<Role>,
@@ -159,6 +175,7 @@ impl Default for RoomOptions {
             whois: Whois::Moderators,
             change_subject: false,
             occupants_max: 0,
+            logged: false,
             presence_broadcast: vec![Role::Moderator, Role::Participant, Role::Visitor],
             allow_pm: AllowPm::Anyone,
             allow_invites: false,
@@ -182,14 +199,14 @@ pub enum InBand {
 }
 
 /// `[registration]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// Who may register.
     pub in_band: InBand,
 }
 
 /// `[sasl]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sasl {
     /// PBKDF2 iterations of newly stored keys.
     pub iterations: u32,
@@ -198,7 +215,7 @@ pub struct Sasl {
 }
 
 /// `[limits]`: 0 switches one off.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Connections in all.
@@ -289,7 +306,7 @@ impl Default for Limits {
 }
 
 /// `[shutdown]`: deadlines of the phases (DESIGN §8).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
     /// All phases together.
@@ -317,14 +334,14 @@ pub enum Synchronous {
 }
 
 /// `[storage]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageOptions {
     /// How far a commit goes.
     pub synchronous: Synchronous,
 }
 
 /// `[admin]`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
     /// Administrators of the whole server.
     pub jids: Vec<BareJid>,
@@ -360,6 +377,21 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Reads and checks a file. Relative paths in it, the default ones too, are taken from the
+    /// folder that it is in.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::new(error.to_string()).in_file(path))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder).map_err(|error| error.in_file(path))
+    }
+
+    /// Reads and checks a text. Relative paths are taken from `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let (file, places) = read::read(text)?;
+        check::check(file, &places, folder)
+    }
+
     /// True when accounts of this server live at `domain`.
     pub fn is_account_domain(&self, domain: &str) -> bool {
         self.domains.iter().any(|own| own.as_str() == domain)

@@ -1,0 +1,219 @@
+//! Arguments to a [`Command`]: a pure function, and the help texts beside it. Options may stand
+//! before or after the words.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use getopts::{Matches, Options};
+
+/// The first and the last part of `tercet --help`; the options stand between them.
+const HELP: &str = "\
+Tercet, an XMPP chat server for rooms.
+
+Usage: tercet [serve] [-c FILE] [-d DATADIR] [--check]
+       tercet user add|passwd|del JID
+       tercet user list
+
+The first minute:
+    tercet                           serves localhost, for clients on this machine
+    tercet user add you@localhost    in a second terminal, in the same folder
+Then log in with any XMPP client as you@localhost and join tea@conference.localhost:
+a room is made when somebody joins it. Ctrl-C ends the server in order.";
+
+const HELP_END: &str = "
+Without -c the built-in defaults are used; conf/tercet.toml shows every key.
+Everything that the server keeps is in its data folder: back up that.
+
+The server runs in the foreground until TERM or INT (a second one hurries it).
+HUP reads the configuration and the certificates again; sessions stay.
+RUST_LOG, when set, goes before the key log of the configuration.
+
+Exit codes: 0 fine, 1 could not (it says why), 2 usage, 3 something was dropped
+at shutdown.
+";
+
+const USER_HELP: &str = "\
+Accounts, whether the server is running or not.
+
+Usage: tercet user add JID       makes an account, such as you@localhost
+       tercet user passwd JID    changes its password
+       tercet user del JID       removes it, with its roster
+       tercet user list          shows all, one a line
+
+The password is asked on a terminal; otherwise it is one line of standard input:
+    tercet user add you@localhost < file-with-the-password
+Give the same -c and -d as to the server: they say where the data folder is.
+An account that is removed, or whose password changes, is logged out.";
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Print this.
+    Print(String),
+    /// Serve.
+    Serve(Files),
+    /// Check the configuration.
+    Check(Files),
+    /// Change or list accounts.
+    User(Files, Action),
+}
+
+/// What the options say of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Files {
+    /// `-c`
+    pub(super) config: Option<PathBuf>,
+    /// `-d`
+    pub(super) data: Option<PathBuf>,
+}
+
+/// What to do with accounts; addresses as they were typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Add(String),
+    Passwd(String),
+    Del(String),
+    List,
+}
+
+/// Parses the arguments after the program's name.
+pub(super) fn parse(args: &[OsString]) -> Result<Command, String> {
+    let options = options();
+    let matches = options.parse(args).map_err(|error| error.to_string())?;
+    let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
+    if matches.opt_present("version") {
+        return Ok(Command::Print(format!("tercet {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    if matches.opt_present("help") {
+        return Ok(Command::Print(match words.first() {
+            Some(&"user") => common_options().usage(USER_HELP),
+            _ => options.usage(HELP) + HELP_END,
+        }));
+    }
+    let files = files(&matches)?;
+    let is_check = matches.opt_present("check");
+    match words.as_slice() {
+        [] | ["serve"] if is_check => Ok(Command::Check(files)),
+        [] | ["serve"] => Ok(Command::Serve(files)),
+        ["user", ..] if is_check => Err("--check goes with serve, not with user".to_owned()),
+        ["user", words @ ..] => Ok(Command::User(files, action(words)?)),
+        ["serve", word, ..] => Err(format!("serve takes no {word:?}")),
+        [word, ..] => Err(format!("no such command: {word:?}; there are serve and user")),
+    }
+}
+
+fn action(words: &[&str]) -> Result<Action, String> {
+    match *words {
+        ["add", jid] => Ok(Action::Add(jid.to_owned())),
+        ["passwd", jid] => Ok(Action::Passwd(jid.to_owned())),
+        ["del", jid] => Ok(Action::Del(jid.to_owned())),
+        ["list"] => Ok(Action::List),
+        [word @ ("add" | "passwd" | "del")] => {
+            Err(format!("user {word} needs an address, such as you@localhost"))
+        }
+        [word @ ("add" | "passwd" | "del"), ..] => {
+            Err(format!("user {word} takes one address; the password is asked, or read"))
+        }
+        ["list", word, ..] => Err(format!("user list takes no {word:?}")),
+        [] => Err("user needs one of add, passwd, del, list".to_owned()),
+        [word, ..] => {
+            Err(format!("no such command: user {word:?}; there are add, passwd, del, list"))
+        }
+    }
+}
+
+fn files(matches: &Matches) -> Result<Files, String> {
+    let path = |name: &str| match matches.opt_str(name) {
+        Some(path) if path.is_empty() => Err(format!("--{name} needs a path, not an empty text")),
+        path => Ok(path.map(PathBuf::from)),
+    };
+    Ok(Files { config: path("config")?, data: path("data")? })
+}
+
+/// The options of `serve`, which are all that there are.
+fn options() -> Options {
+    let mut options = common_options();
+    options.optflag("", "check", "check the configuration, then exit with 0 or 1");
+    options
+}
+
+/// The options of every command.
+fn common_options() -> Options {
+    let mut options = Options::new();
+    options.optopt("c", "config", "the configuration", "FILE");
+    options.optopt("d", "data", "the data folder, instead of the one configured", "DATADIR");
+    options.optflag("h", "help", "show this, or with user: more about accounts");
+    options.optflag("V", "version", "show the version");
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Command, String> {
+        let args: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+        parse(&args)
+    }
+
+    fn named(config: Option<&str>, data: Option<&str>) -> Files {
+        Files { config: config.map(PathBuf::from), data: data.map(PathBuf::from) }
+    }
+
+    #[test]
+    fn commands() {
+        let none = || named(None, None);
+        let jid = || "a@b".to_owned();
+        for (text, want) in [
+            ("", Command::Serve(none())),
+            ("serve", Command::Serve(none())),
+            ("-c f", Command::Serve(named(Some("f"), None))),
+            ("serve --config=f -d x", Command::Serve(named(Some("f"), Some("x")))),
+            ("-d x serve", Command::Serve(named(None, Some("x")))),
+            ("--check", Command::Check(none())),
+            ("serve -c f --check", Command::Check(named(Some("f"), None))),
+            ("user add a@b", Command::User(none(), Action::Add(jid()))),
+            ("user passwd a@b -d x", Command::User(named(None, Some("x")), Action::Passwd(jid()))),
+            ("-c f user del a@b", Command::User(named(Some("f"), None), Action::Del(jid()))),
+            ("user list", Command::User(none(), Action::List)),
+        ] {
+            assert_eq!(parse_text(text), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, want) in [
+            ("server", "no such command: \"server\""),
+            ("serve now", "serve takes no \"now\""),
+            ("--port 5222", "Unrecognized option: 'port'"),
+            ("-c", "Argument to option 'c' missing"),
+            ("-c f -c g", "Option 'config' given more than once"),
+            ("--data=", "--data needs a path"),
+            ("user", "user needs one of add"),
+            ("user add", "user add needs an address"),
+            ("user add a@b secret", "user add takes one address"),
+            ("user rename a@b", "no such command: user \"rename\""),
+            ("user list a@b", "user list takes no \"a@b\""),
+            ("user list --check", "--check goes with serve"),
+        ] {
+            let error = parse_text(text).expect_err(text);
+            assert!(error.contains(want), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_everywhere() {
+        for text in ["--help", "-h", "serve --help", "user --help", "user add -h", "--help user"] {
+            let Ok(Command::Print(help)) = parse_text(text) else { panic!("{text}") };
+            assert!(help.contains("Usage: tercet"), "{text}");
+            assert_eq!(help.contains("standard input"), text.contains("user"), "{text}");
+            assert!(help.contains("--data DATADIR"), "{text}");
+            assert!(help.lines().all(|line| line.chars().count() <= 85), "{help}");
+        }
+        for text in ["--version", "-V", "serve --version", "user --version"] {
+            let want = Command::Print(format!("tercet {}\n", env!("CARGO_PKG_VERSION")));
+            assert_eq!(parse_text(text), Ok(want), "{text}");
+        }
+    }
+}

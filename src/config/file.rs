@@ -1,0 +1,131 @@
+//! The shape of the TOML text: the configuration before its addresses and paths are parsed.
+//! Its defaults are made from `Config::default()`, so that they are written once.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Config, InBand, Limits, RoomCreators, RoomOptions, Shutdown, StorageOptions, Synchronous,
+};
+
+/// The whole file.
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) domains: Vec<String>,
+    pub(super) data: String,
+    pub(super) log: String,
+    pub(super) c2s: C2s,
+    pub(super) tls: Tls,
+    pub(super) rooms: Rooms,
+    pub(super) registration: Registration,
+    pub(super) sasl: Sasl,
+    pub(super) limits: Limits,
+    pub(super) shutdown: Shutdown,
+    pub(super) storage: Storage,
+    pub(super) admin: Admin,
+}
+
+/// `[c2s]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct C2s {
+    pub(super) listen: Vec<String>,
+    pub(super) listen_tls: Vec<String>,
+    pub(super) require_tls: bool,
+}
+
+/// `[tls]`: an empty text is none.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// `[rooms]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Rooms {
+    pub(super) domains: Vec<String>,
+    pub(super) create: RoomCreators,
+    pub(super) defaults: RoomOptions,
+}
+
+/// `[registration]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Registration {
+    pub(super) in_band: InBand,
+}
+
+/// `[sasl]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Sasl {
+    pub(super) iterations: u32,
+    pub(super) failure_delay_ms: u64,
+}
+
+/// `[storage]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Storage {
+    pub(super) synchronous: Synchronous,
+}
+
+/// `[admin]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) jids: Vec<String>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let config = Config::default();
+        let texts = |jids: &[crate::xmpp::BareJid]| jids.iter().map(ToString::to_string).collect();
+        let path = |path: Option<std::path::PathBuf>| {
+            path.map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        let StorageOptions { synchronous } = config.storage;
+        Self {
+            domains: texts(&config.domains),
+            data: path(Some(config.data)),
+            log: config.log,
+            c2s: C2s {
+                listen: config.c2s.listen.iter().map(ToString::to_string).collect(),
+                listen_tls: config.c2s.listen_tls.iter().map(ToString::to_string).collect(),
+                require_tls: config.c2s.require_tls,
+            },
+            tls: Tls { certificate: path(config.tls.certificate), key: path(config.tls.key) },
+            rooms: Rooms {
+                domains: texts(&config.rooms.domains),
+                create: config.rooms.create,
+                defaults: config.rooms.defaults,
+            },
+            registration: Registration { in_band: config.registration.in_band },
+            sasl: Sasl {
+                iterations: config.sasl.iterations,
+                failure_delay_ms: config.sasl.failure_delay_ms,
+            },
+            limits: config.limits,
+            shutdown: config.shutdown,
+            storage: Storage { synchronous },
+            admin: Admin { jids: texts(&config.admin.jids) },
+        }
+    }
+}
+
+/// A section that is there in part takes the rest from the whole default.
+macro_rules! default_section {
+    ($($section:ident $field:ident),*) => {$(
+        impl Default for $section {
+            fn default() -> Self {
+                File::default().$field
+            }
+        }
+    )*};
+}
+
+default_section!(C2s c2s, Rooms rooms, Registration registration, Sasl sasl, Storage storage,
+    Admin admin);

@@ -1,0 +1,215 @@
+//! Delivery to the accounts of this server: who gets a stanza, by its kind, its type and whether
+//! it is addressed to an account, a session, or a session that is not there (RFC 6121 §8.5).
+//!
+//! Accounts that do not exist are treated exactly like accounts with nobody connected (§8.5.1
+//! allows it in every row), so that nobody learns from an answer which accounts exist, and storage
+//! is not asked. The service that answers iqs to a bare address is not here: see `ROUTES`.
+
+use crate::cx::Cx;
+use crate::ids::{SessionId, Target};
+use crate::outbound::{Envelope, to_attribute};
+use crate::xmpp::StanzaKind::{self, Iq, Message, Presence};
+use crate::xmpp::{Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError};
+
+use super::Im;
+
+/// What a stanza is addressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addressed {
+    /// A bare address (§8.5.2).
+    Account,
+    /// A full address that a session is bound to, available or not (§8.5.3.1).
+    Session(SessionId),
+    /// A full address that no session is bound to (§8.5.3.2).
+    Nobody,
+}
+
+/// Who gets a stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// This session.
+    Session(SessionId),
+    /// All available sessions of the account whose priority is not negative, or else this.
+    Ready(Otherwise),
+    /// All available sessions of the account.
+    Available,
+    /// None of them.
+    Nobody(Otherwise),
+}
+
+/// What becomes of a stanza that nobody gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Otherwise {
+    /// It is silently ignored.
+    Ignore,
+    /// The sender gets an error.
+    Refuse(Condition),
+}
+
+impl Im {
+    /// Delivers a stanza to an account of this server or one of its sessions (RFC 6121 §8.5).
+    /// Iq get and set to a bare address never come here.
+    pub fn deliver(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+    ) -> Result<(), StanzaError> {
+        // Nothing that is delivered today depends on how the sender is reached.
+        let _ = origin;
+        let to = stanza.to.as_ref().ok_or(Condition::BadRequest)?;
+        match delivery(stanza.kind, self.addressed(to)) {
+            Delivery::Session(session) => {
+                cx.out.push_stanza(session, stanza);
+                Ok(())
+            }
+            Delivery::Ready(otherwise) => {
+                let account = to.to_bare();
+                let ready = self.available_in(&account).filter(|(_, _, p)| p.priority >= 0);
+                match push_to_all(cx, stanza, to, ready.map(|(id, ..)| id)) {
+                    0 => otherwise.into_result(),
+                    _ => Ok(()),
+                }
+            }
+            Delivery::Available => {
+                let account = to.to_bare();
+                push_to_all(cx, stanza, to, self.available_in(&account).map(|(id, ..)| id));
+                Ok(())
+            }
+            Delivery::Nobody(otherwise) => otherwise.into_result(),
+        }
+    }
+
+    fn addressed(&self, to: &Jid) -> Addressed {
+        if to.is_bare() {
+            return Addressed::Account;
+        }
+        self.session_at(to).map_or(Addressed::Nobody, Addressed::Session)
+    }
+}
+
+impl Otherwise {
+    fn into_result(self) -> Result<(), StanzaError> {
+        match self {
+            Self::Ignore => Ok(()),
+            Self::Refuse(condition) => Err(condition.into()),
+        }
+    }
+}
+
+/// Pushes one serialisation to each session, `to` as it was sent; returns how many there were.
+fn push_to_all(
+    cx: &mut Cx,
+    stanza: &Stanza,
+    to: &Jid,
+    sessions: impl Iterator<Item = SessionId>,
+) -> usize {
+    let mut sessions = sessions.peekable();
+    if sessions.peek().is_none() {
+        return 0;
+    }
+    let (envelope, to) = (Envelope::new(stanza), to_attribute(to));
+    sessions.map(|session| cx.out.push_envelope(session, &envelope, &to)).count()
+}
+
+/// The rules of RFC 6121 §8.5 as a table: kind and type, then whom it is addressed to.
+fn delivery(kind: StanzaKind, addressed: Addressed) -> Delivery {
+    use Addressed::{Account, Nobody as Absent, Session};
+    use Condition::{FeatureNotImplemented, ServiceUnavailable};
+    use Delivery::{Available, Nobody, Ready};
+    use MessageType as M;
+    use Otherwise::{Ignore, Refuse};
+    use PresenceType as P;
+
+    match (kind, addressed) {
+        // §8.5.3.1.1, §8.5.3.1.2, §8.5.3.1.3: what a session is sent, it gets.
+        (Message(_), Session(id))
+        | (Presence(P::Available | P::Unavailable | P::Error), Session(id))
+        | (Iq(_), Session(id)) => Delivery::Session(id),
+
+        // §8.5.2.1.1; nobody there: §8.5.2.2.1 without offline storage; §8.5.3.2.1.
+        (Message(M::Normal | M::Chat), Account | Absent) => Ready(Refuse(ServiceUnavailable)),
+        (Message(M::Groupchat), Account | Absent) => Nobody(Refuse(ServiceUnavailable)),
+        (Message(M::Headline), Account) => Ready(Ignore),
+        (Message(M::Headline), Absent) => Nobody(Ignore),
+        (Message(M::Error), Account | Absent) => Nobody(Ignore),
+
+        // §8.5.2.1.2, §8.5.2.2.2; §8.5.3.2.2.
+        (Presence(P::Available | P::Unavailable), Account) => Available,
+        (Presence(P::Available | P::Unavailable | P::Error), Absent) => Nobody(Ignore),
+        (Presence(P::Error), Account) => Nobody(Ignore),
+        // §3: nobody can be subscribed to yet, and who asks is told so. The others take back or
+        // answer what cannot be there: silence, as for any of them that changes no state.
+        (Presence(P::Subscribe), _) => Nobody(Refuse(FeatureNotImplemented)),
+        (Presence(P::Subscribed | P::Unsubscribe | P::Unsubscribed), _) => Nobody(Ignore),
+        // §4.3.2: nobody is authorised, and an answer would tell that the account exists.
+        (Presence(P::Probe), _) => Nobody(Ignore),
+
+        // §8.5.3.2.3; to a bare address the server answers itself (§8.5.2.1.3).
+        (Iq(IqType::Get | IqType::Set), Account | Absent) => Nobody(Refuse(ServiceUnavailable)),
+        (Iq(IqType::Result | IqType::Error), Account | Absent) => Nobody(Ignore),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of RFC 6121 §8.5, in its order. `S` stands for the session addressed.
+    #[test]
+    fn rows_of_rfc_6121_8_5() {
+        use Condition::{FeatureNotImplemented, ServiceUnavailable};
+        use Otherwise::{Ignore, Refuse};
+        let id = SessionId { index: 1, generation: 1 };
+        let session = Delivery::Session(id);
+        let (ignore, refuse) =
+            (Delivery::Nobody(Ignore), Delivery::Nobody(Refuse(ServiceUnavailable)));
+        let ready = Delivery::Ready(Refuse(ServiceUnavailable));
+        let unsupported = Delivery::Nobody(Refuse(FeatureNotImplemented));
+        let rows = [
+            // kind and type, to the account, to a session, to a session that is not there
+            (Message(MessageType::Normal), ready, session, ready),
+            (Message(MessageType::Chat), ready, session, ready),
+            (Message(MessageType::Groupchat), refuse, session, refuse),
+            (Message(MessageType::Headline), Delivery::Ready(Ignore), session, ignore),
+            (Message(MessageType::Error), ignore, session, ignore),
+            (Presence(PresenceType::Available), Delivery::Available, session, ignore),
+            (Presence(PresenceType::Unavailable), Delivery::Available, session, ignore),
+            (Presence(PresenceType::Subscribe), unsupported, unsupported, unsupported),
+            (Presence(PresenceType::Subscribed), ignore, ignore, ignore),
+            (Presence(PresenceType::Unsubscribe), ignore, ignore, ignore),
+            (Presence(PresenceType::Unsubscribed), ignore, ignore, ignore),
+            (Presence(PresenceType::Probe), ignore, ignore, ignore),
+            (Presence(PresenceType::Error), ignore, session, ignore),
+            (Iq(IqType::Get), refuse, session, refuse),
+            (Iq(IqType::Set), refuse, session, refuse),
+            (Iq(IqType::Result), ignore, session, ignore),
+            (Iq(IqType::Error), ignore, session, ignore),
+        ];
+        for (kind, to_account, to_session, to_nobody) in rows {
+            assert_eq!(delivery(kind, Addressed::Account), to_account, "{kind:?}");
+            assert_eq!(delivery(kind, Addressed::Session(id)), to_session, "{kind:?}");
+            assert_eq!(delivery(kind, Addressed::Nobody), to_nobody, "{kind:?}");
+        }
+    }
+
+    /// An error or a result never causes an error, whatever it is addressed to (RFC 6120 §8.3.1).
+    #[test]
+    fn errors_and_results_are_never_refused() {
+        let id = SessionId { index: 1, generation: 1 };
+        for kind in [
+            Message(MessageType::Error),
+            Presence(PresenceType::Error),
+            Iq(IqType::Error),
+            Iq(IqType::Result),
+        ] {
+            for addressed in [Addressed::Account, Addressed::Session(id), Addressed::Nobody] {
+                let refused = matches!(
+                    delivery(kind, addressed),
+                    Delivery::Nobody(Otherwise::Refuse(_)) | Delivery::Ready(Otherwise::Refuse(_))
+                );
+                assert!(!refused, "{kind:?} {addressed:?}");
+            }
+        }
+    }
+}

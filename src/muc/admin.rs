@@ -1,0 +1,227 @@
+//! `muc#admin`: lists of roles and affiliations, read and changed (XEP-0045 §8, §9, §10.3 to
+//! §10.8, §17.4). The items of one set are all done or none: everything is checked, then written,
+//! then changed, then told, in the order that each section demands (WIRE 25).
+
+use std::collections::BTreeSet;
+
+use super::changes::{AffiliationChanges, RoleChanges};
+use super::privilege::{self, Rank};
+use super::room::Room;
+use super::{check_reason, invite};
+use crate::cx::Cx;
+use crate::ids::Target;
+use crate::xml::Element;
+use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
+
+/// A decided set: nothing in it is refused any more.
+#[derive(Default)]
+struct Plan {
+    roles: RoleChanges,
+    affiliations: AffiliationChanges,
+}
+
+/// Reads an attribute's value: absent, or one of the known ones (else `bad-request`).
+fn value<T>(
+    item: &Element,
+    name: &str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Option<T>, Condition> {
+    let parsed = item.attr(name).map(|text| parse(text).ok_or(Condition::BadRequest));
+    parsed.transpose()
+}
+
+fn items(query: &Element) -> impl Iterator<Item = &Element> {
+    query.elements().filter(|element| element.is("item", ns::MUC_ADMIN))
+}
+
+impl Room {
+    /// A get: one item that names the list (§8.5, §9.2, §9.5, §9.8, §10.5, §10.8).
+    pub fn admin_list(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
+        let mut items = items(query);
+        let (Some(item), None) = (items.next(), items.next()) else {
+            return Err(Condition::BadRequest);
+        };
+        let rank = self.rank_of(account);
+        let role = value(item, "role", Role::parse)?;
+        let affiliation = value(item, "affiliation", Affiliation::parse)?;
+        let list = Element::new("query", ns::MUC_ADMIN);
+        match (role, affiliation) {
+            (Some(role), None) => {
+                privilege::check_role_list(rank, role)?;
+                Ok(self.role_items(role).fold(list, Element::with_child))
+            }
+            (None, Some(affiliation)) => {
+                privilege::check_affiliation_list(&self.options, rank, affiliation)?;
+                Ok(self.affiliation_items(affiliation).fold(list, Element::with_child))
+            }
+            _ => Err(Condition::BadRequest),
+        }
+    }
+
+    /// §17.4: nick, role, affiliation and the full address.
+    fn role_items(&self, role: Role) -> impl Iterator<Item = Element> {
+        let occupants = self.occupants().filter(move |occupant| occupant.role == role);
+        occupants.flat_map(|occupant| {
+            occupant.seats.iter().map(|seat| {
+                Element::new("item", ns::MUC_ADMIN)
+                    .with_attr("nick", occupant.nick.clone())
+                    .with_attr("role", occupant.role.as_str())
+                    .with_attr("affiliation", occupant.affiliation.as_str())
+                    .with_attr("jid", seat.jid.as_str())
+            })
+        })
+    }
+
+    /// §17.4: affiliation and bare address, no role; a reserved nick but for outcasts.
+    fn affiliation_items(&self, affiliation: Affiliation) -> impl Iterator<Item = Element> {
+        let entries = self.affiliations.values();
+        entries.filter(move |entry| entry.affiliation == affiliation).map(|entry| {
+            let nick = entry.nick.as_deref().filter(|_| entry.affiliation != Affiliation::Outcast);
+            let reason = entry.reason.as_deref();
+            Element::new("item", ns::MUC_ADMIN)
+                .with_attr("affiliation", entry.affiliation.as_str())
+                .with_attr("jid", entry.jid.as_str())
+                .with_attr_opt("nick", nick)
+                .with_child_opt(
+                    reason.map(|text| Element::new("reason", ns::MUC_ADMIN).with_text(text)),
+                )
+        })
+    }
+
+    /// A set.
+    pub fn admin_set(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        query: &Element,
+    ) -> Result<(), StanzaError> {
+        let plan = self.plan(cx, &stanza.from, query)?;
+        let list = self.list_after(&plan.affiliations);
+        self.store_affiliations(cx, &plan.affiliations, &list)?;
+        let actor = self.actor(&stanza.from);
+        let old = std::mem::replace(&mut self.affiliations, list);
+        let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
+
+        // §8.2: those who are kicked first, then the result, then all others.
+        let mut kicked = Vec::new();
+        for verdict in verdicts.iter().filter(|verdict| verdict.is_kick()) {
+            kicked.extend(self.kick(cx, verdict, &actor).map(|occupant| (occupant, verdict)));
+        }
+        cx.reply(origin, stanza, None);
+        for (occupant, verdict) in &kicked {
+            self.tell_gone(cx, occupant, &verdict.notice(Some(&actor)));
+        }
+        let here: BTreeSet<_> = self.occupants().map(|occupant| occupant.account.clone()).collect();
+        for verdict in verdicts.iter().filter(|verdict| !verdict.is_kick()) {
+            self.execute(cx, verdict, Some(&actor));
+        }
+        for (jid, (affiliation, reason)) in &plan.affiliations {
+            let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
+            if before == *affiliation || here.contains(jid) {
+                continue;
+            }
+            self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            // §9.5: a new member of a members-only room is invited.
+            let is_new = before == Affiliation::None && *affiliation == Affiliation::Member;
+            if is_new && self.options.members_only && jid.local().is_some() {
+                invite::invite_member(self, cx, &actor, jid, reason.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and checks all items; an error refuses them all.
+    fn plan(&self, cx: &Cx, from: &Jid, query: &Element) -> Result<Plan, StanzaError> {
+        let mut plan = Plan::default();
+        let account = from.to_bare();
+        let rank = self.rank_of(&account);
+        let mut count = 0;
+        for item in items(query) {
+            count += 1;
+            let role = value(item, "role", Role::parse)?;
+            let affiliation = value(item, "affiliation", Affiliation::parse)?;
+            let reason = check_reason(&cx.config, item.child("reason", ns::MUC_ADMIN))?;
+            match (role, affiliation) {
+                (Some(role), None) => self.plan_role(&mut plan, rank, from, item, role, reason)?,
+                (None, Some(new)) => {
+                    self.plan_affiliation(&mut plan, rank, &account, item, new, reason)?;
+                }
+                // §17.4: never both; one of them there must be.
+                _ => return Err(Condition::BadRequest.into()),
+            }
+        }
+        if count == 0 {
+            return Err(Condition::BadRequest.into());
+        }
+        self.check_list(cx, &plan.affiliations)?;
+        Ok(plan)
+    }
+
+    fn plan_role(
+        &self,
+        plan: &mut Plan,
+        rank: Rank,
+        from: &Jid,
+        item: &Element,
+        role: Role,
+        reason: Option<String>,
+    ) -> Result<(), StanzaError> {
+        let nick = item.attr("nick").ok_or(Condition::BadRequest)?;
+        if rank.role < Role::Moderator && rank.affiliation < Affiliation::Admin {
+            return Err(Condition::Forbidden.into()); // §8: before anything is told about nicks.
+        }
+        let nick = crate::xmpp::jid::prepare_resource(nick).map_err(|_| Condition::ItemNotFound)?;
+        let target = self.occupant_named(&nick).ok_or(Condition::ItemNotFound)?;
+        if role == Role::None && target.seat(from).is_some() {
+            return Err(Condition::Conflict.into()); // §8.2: oneself.
+        }
+        let target_rank = Rank { role: target.role, affiliation: target.affiliation };
+        privilege::check_role(rank, target_rank, role)?;
+        plan.roles.insert(target.key, (role, reason));
+        Ok(())
+    }
+
+    fn plan_affiliation(
+        &self,
+        plan: &mut Plan,
+        rank: Rank,
+        account: &BareJid,
+        item: &Element,
+        new: Affiliation,
+        reason: Option<String>,
+    ) -> Result<(), StanzaError> {
+        let jid = item.attr("jid").ok_or(Condition::BadRequest)?;
+        if rank.affiliation < Affiliation::Admin {
+            return Err(Condition::Forbidden.into()); // §9
+        }
+        // §10.3 and others: a full address stands for its bare one.
+        let jid = Jid::parse(jid).map_err(|_| Condition::JidMalformed)?.to_bare();
+        if jid == *account && new == Affiliation::Outcast {
+            return Err(Condition::Conflict.into()); // §9.1
+        }
+        let old = self.affiliations.get(&jid).map_or(Affiliation::None, |entry| entry.affiliation);
+        privilege::check_affiliation(rank.affiliation, old, new)?;
+        if jid.local().is_none() && new >= Affiliation::Admin {
+            return Err(Condition::NotAllowed.into()); // A domain is banned or a member (§9.2).
+        }
+        plan.affiliations.insert(jid, (new, reason));
+        Ok(())
+    }
+
+    /// What holds for the list as a whole: an owner remains, and it does not grow without bound.
+    pub fn check_list(&self, cx: &Cx, changes: &AffiliationChanges) -> Result<(), StanzaError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let list = self.list_after(changes);
+        if !list.values().any(|entry| entry.affiliation == Affiliation::Owner) {
+            return Err(Condition::Conflict.into()); // §10.4
+        }
+        let max = cx.config.limits.room_affiliations;
+        if max > 0 && list.len() > max && list.len() > self.affiliations.len() {
+            return Err(Condition::ResourceConstraint.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! Changes of roles and affiliations once they are decided: what becomes of the occupants, and
+//! who hears of it (XEP-0045 §5.1.3, §8, §9, §10). Who may change what is in privilege.rs; what is
+//! asked for is read in admin.rs and owner.rs.
+
+use std::collections::BTreeMap;
+
+use super::occupant::{Occupant, Payload};
+use super::presence::{self, Actor, Notice};
+use super::privilege;
+use super::room::Room;
+use crate::cx::Cx;
+use crate::outbound::Envelope;
+use crate::storage::{AffiliationEntry, StorageError};
+use crate::xml::Element;
+use crate::xmpp::{Affiliation, BareJid, MessageType, PresenceType, Role, Stanza, StanzaKind, ns};
+
+/// New roles of occupants, with the reasons.
+pub type RoleChanges = BTreeMap<u64, (Role, Option<String>)>;
+/// New affiliations of accounts and domains, with the reasons.
+pub type AffiliationChanges = BTreeMap<BareJid, (Affiliation, Option<String>)>;
+
+/// What becomes of an occupant.
+pub struct Verdict {
+    key: u64,
+    affiliation: Affiliation,
+    /// `None`: it is taken out.
+    role: Role,
+    codes: &'static [u16],
+    reason: Option<String>,
+}
+
+impl Verdict {
+    /// True for a kick: the order of §8.2 differs from all others.
+    pub fn is_kick(&self) -> bool {
+        self.codes == [307]
+    }
+}
+
+impl Room {
+    /// The affiliation list as it will be.
+    pub fn list_after(&self, changes: &AffiliationChanges) -> BTreeMap<BareJid, AffiliationEntry> {
+        let mut list = self.affiliations.clone();
+        for (jid, (affiliation, reason)) in changes {
+            if *affiliation == Affiliation::None {
+                list.remove(jid);
+                continue;
+            }
+            let nick = list.get(jid).and_then(|entry| entry.nick.clone());
+            // An outcast has no reserved nick (§9.1).
+            let nick = nick.filter(|_| *affiliation != Affiliation::Outcast);
+            let (jid, affiliation, reason) = (jid.clone(), *affiliation, reason.clone());
+            list.insert(jid.clone(), AffiliationEntry { jid, affiliation, nick, reason });
+        }
+        list
+    }
+
+    /// Writes changed entries to the database, when the room is there.
+    pub fn store_affiliations(
+        &mut self,
+        cx: &mut Cx,
+        changes: &AffiliationChanges,
+        list: &BTreeMap<BareJid, AffiliationEntry>,
+    ) -> Result<(), StorageError> {
+        if !self.is_stored {
+            return Ok(());
+        }
+        for jid in changes.keys().filter(|jid| list.get(jid) != self.affiliations.get(jid)) {
+            let removed = || AffiliationEntry {
+                jid: jid.clone(),
+                affiliation: Affiliation::None,
+                nick: None,
+                reason: None,
+            };
+            let entry = list.get(jid).cloned().unwrap_or_else(removed);
+            cx.storage.room_affiliation(&self.jid, &entry)?;
+            self.written_ms = Some(cx.now.mono_ms);
+        }
+        Ok(())
+    }
+
+    /// What becomes of each occupant whom a change concerns, with the list and the options as
+    /// they are now. `outsider_code` is for those who are no members of a members-only room.
+    pub fn verdicts(
+        &self,
+        roles: &RoleChanges,
+        affiliations: &AffiliationChanges,
+        outsider_code: &'static [u16],
+    ) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for occupant in self.occupants() {
+            let affiliation = self.affiliation_of(&occupant.account);
+            let change = affiliations.get(&occupant.account).or_else(|| {
+                let domain = BareJid::parse(occupant.account.domain()).ok()?;
+                affiliations.get(&domain)
+            });
+            let mut reason = change.and_then(|(_, reason)| reason.clone());
+            let mut codes: &'static [u16] = &[];
+            let (old, role) = (occupant.affiliation, occupant.role);
+            let mut new_role = role;
+            if affiliation == Affiliation::Outcast {
+                (new_role, codes) = (Role::None, &[301]); // §9.1
+            } else if self.options.members_only && affiliation < Affiliation::Member {
+                (new_role, codes) = (Role::None, outsider_code); // §9.4, §10.2
+            } else {
+                if affiliation != old {
+                    new_role = privilege::role_after(&self.options, old, affiliation, role);
+                }
+                if let Some((asked, why)) = roles.get(&occupant.key) {
+                    reason = why.clone().or(reason);
+                    new_role = *asked;
+                    codes = if new_role == Role::None { &[307] } else { &[] }; // §8.2
+                }
+            }
+            if (new_role, affiliation) != (role, old) {
+                let (key, role) = (occupant.key, new_role);
+                verdicts.push(Verdict { key, affiliation, role, codes, reason });
+            }
+        }
+        verdicts
+    }
+
+    /// Carries out a verdict that is no kick: the occupant and all others hear of it.
+    pub fn execute(&mut self, cx: &mut Cx, verdict: &Verdict, actor: Option<&Actor>) {
+        if verdict.role == Role::None {
+            let notice = verdict.notice(actor);
+            self.set_affiliation(verdict);
+            if let Some(gone) = self.expel(cx, verdict.key, &notice) {
+                self.tell_gone(cx, &gone, &notice);
+            }
+            return;
+        }
+        let Some(occupant) = self.occupant(verdict.key) else { return };
+        let saw_jids = self.sees_jids(occupant);
+        let was_shown = occupant.is_shown;
+        let is_shown = self.shows(verdict.role);
+        self.set_affiliation(verdict);
+        let Some(occupant) = self.occupant_mut(verdict.key) else { return };
+        occupant.role = verdict.role;
+        occupant.is_shown = is_shown;
+        // An actor is named where somebody is taken out (§8.2, §9.1, §9.4).
+        self.show(cx, verdict.key, &verdict.notice(None));
+        let Some(occupant) = self.occupant(verdict.key) else { return };
+        let sees_jids = self.sees_jids(occupant);
+        if was_shown && !is_shown {
+            self.tell_hidden(cx, verdict.key);
+        }
+        if sees_jids != saw_jids {
+            // §5.1: everybody's presence again, with or without the addresses.
+            self.show_all_to(cx, verdict.key);
+        }
+    }
+
+    /// The first half of a kick: the occupant is taken out and hears of it (§8.2).
+    pub fn kick(&mut self, cx: &mut Cx, verdict: &Verdict, actor: &Actor) -> Option<Occupant> {
+        self.set_affiliation(verdict);
+        self.expel(cx, verdict.key, &verdict.notice(Some(actor)))
+    }
+
+    fn set_affiliation(&mut self, verdict: &Verdict) {
+        if let Some(occupant) = self.occupant_mut(verdict.key) {
+            occupant.affiliation = verdict.affiliation;
+        }
+    }
+
+    /// The presence of an occupant is not broadcast any more: for the others it is gone.
+    pub fn tell_hidden(&mut self, cx: &mut Cx, key: u64) {
+        let Some(occupant) = self.occupant(key) else { return };
+        let (kind, notice) = (PresenceType::Unavailable, Notice::default());
+        self.tell_others(cx, occupant, kind, &Payload::default(), &notice);
+    }
+
+    /// Tells of an affiliation of somebody who is not in the room (§10.3 and others): to all, or
+    /// to moderators where real addresses are theirs alone.
+    pub fn tell_absent(
+        &self,
+        cx: &mut Cx,
+        jid: &BareJid,
+        affiliation: Affiliation,
+        reason: Option<&str>,
+    ) {
+        let mut x = Element::new("x", ns::MUC_USER);
+        if affiliation == Affiliation::Outcast {
+            x.push(presence::status(301));
+        } else if affiliation == Affiliation::None && self.options.members_only {
+            x.push(presence::status(321));
+        }
+        let mut item = Element::new("item", ns::MUC_USER)
+            .with_attr("jid", jid.as_str())
+            .with_attr("affiliation", affiliation.as_str())
+            .with_attr("role", "none");
+        if let Some(reason) = reason {
+            item.push(Element::new("reason", ns::MUC_USER).with_text(reason));
+        }
+        x.push(item);
+        let id = super::ids::stanza_id(cx.entropy.as_mut());
+        let kind = StanzaKind::Message(MessageType::Normal);
+        let message = Stanza::new(kind, self.jid.clone().into(), None).with_id(Some(id));
+        let envelope = Envelope::new(&message.with_child(x));
+        for viewer in self.occupants().filter(|viewer| self.sees_jids(viewer)) {
+            for seat in &viewer.seats {
+                seat.push(cx, &envelope);
+            }
+        }
+    }
+
+    /// The person behind a change: with the nick it has here, if any.
+    pub fn actor(&self, session_jid: &crate::xmpp::Jid) -> Actor {
+        let account = session_jid.to_bare();
+        let here = self.occupant_at(session_jid);
+        let here = here.or_else(|| self.occupants().find(|o| o.account == account));
+        Actor { nick: here.map(|occupant| occupant.nick.clone()), account }
+    }
+}
+
+impl Verdict {
+    /// What the presences say.
+    pub fn notice<'a>(&'a self, actor: Option<&'a Actor>) -> Notice<'a> {
+        Notice { codes: self.codes, new_nick: None, actor, reason: self.reason.as_deref() }
+    }
+}

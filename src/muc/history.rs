@@ -1,0 +1,170 @@
+//! The latest messages of a room, for those who come (XEP-0045 §7.2.13, §7.2.14): bounded in
+//! number by the room's configuration and in bytes by `limits.room_history_bytes`.
+//!
+//! Each message is kept as it was serialised for all, with its delay added; a join only copies
+//! bytes. The subject is no part of it (§7.2.13).
+
+use std::collections::VecDeque;
+
+use crate::cx::Now;
+use crate::outbound::Envelope;
+use crate::xml::Element;
+use crate::xmpp::datetime::{format_utc, parse_utc};
+use crate::xmpp::{BareJid, ns};
+
+struct Entry {
+    envelope: Envelope,
+    /// Characters without the `to`.
+    chars: usize,
+    unix_ms: i64,
+}
+
+/// The messages, oldest first.
+#[derive(Default)]
+pub struct History {
+    entries: VecDeque<Entry>,
+    /// Invariant: the lengths of all envelopes together.
+    bytes: usize,
+}
+
+/// What a newcomer asks for (§7.2.14); all of it holds at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    chars_max: Option<usize>,
+    stanzas_max: Option<usize>,
+    since_ms: Option<i64>,
+}
+
+impl Wish {
+    /// Reads `<history/>`. A value that is none is as if it were not there.
+    pub fn read(history: Option<&Element>, now: Now) -> Self {
+        let Some(history) = history else { return Self::default() };
+        let number = |name| history.attr(name).and_then(|text| text.trim().parse::<u64>().ok());
+        let count = |name| number(name).map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        let ago = number("seconds").map(|seconds| {
+            let ms = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+            now.unix_ms.saturating_sub(ms)
+        });
+        let since = history.attr("since").and_then(|text| parse_utc(text.trim()));
+        Self {
+            chars_max: count("maxchars"),
+            stanzas_max: count("maxstanzas"),
+            // The later of the two leaves the least traffic; `None` is less than any time.
+            since_ms: ago.max(since),
+        }
+    }
+}
+
+/// `<delay/>` by a room (XEP-0203).
+pub fn delay(room: &BareJid, unix_ms: i64) -> Element {
+    Element::new("delay", ns::DELAY)
+        .with_attr("from", room.as_str())
+        .with_attr("stamp", format_utc(unix_ms))
+}
+
+impl History {
+    /// Keeps a message that has just been sent to all.
+    pub fn push(
+        &mut self,
+        room: &BareJid,
+        message: &Envelope,
+        unix_ms: i64,
+        messages_max: usize,
+        bytes_max: usize,
+    ) {
+        if messages_max > 0 {
+            let envelope = message.with_last_child("message", &delay(room, unix_ms));
+            self.bytes += envelope.len();
+            let chars = envelope.chars_count();
+            self.entries.push_back(Entry { envelope, chars, unix_ms });
+        }
+        self.trim(messages_max, bytes_max);
+    }
+
+    /// Drops the oldest messages over the limits; no bytes are no limit.
+    pub fn trim(&mut self, messages_max: usize, bytes_max: usize) {
+        let bytes_max = if bytes_max == 0 { usize::MAX } else { bytes_max };
+        while self.entries.len() > messages_max || self.bytes > bytes_max {
+            let Some(entry) = self.entries.pop_front() else { return };
+            self.bytes -= entry.envelope.len();
+        }
+    }
+
+    /// The messages for a newcomer, oldest first: the latest ones that fit all its wishes.
+    /// `to_chars` are the characters that its address adds to each.
+    pub fn select(&self, wish: Wish, to_chars: usize) -> impl Iterator<Item = &Envelope> {
+        let mut chars_left = wish.chars_max.unwrap_or(usize::MAX);
+        let mut count = 0;
+        for entry in self.entries.iter().rev() {
+            let chars = entry.chars + to_chars;
+            let is_too_old = wish.since_ms.is_some_and(|since| entry.unix_ms < since);
+            if is_too_old || wish.stanzas_max.is_some_and(|max| count >= max) || chars > chars_left
+            {
+                break;
+            }
+            chars_left -= chars;
+            count += 1;
+        }
+        self.entries.iter().skip(self.entries.len() - count).map(|entry| &entry.envelope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xmpp::{Jid, MessageType, Stanza, StanzaKind};
+
+    fn history(count: i64, messages_max: usize, bytes_max: usize) -> History {
+        let room = BareJid::parse("room@c").expect("an address");
+        let mut history = History::default();
+        for second in 0..count {
+            let from = Jid::parse("room@c/nick").expect("an address");
+            let kind = StanzaKind::Message(MessageType::Groupchat);
+            let body = Element::new("body", ns::CLIENT).with_text("ä".repeat(10));
+            let envelope = Envelope::new(&Stanza::new(kind, from, None).with_child(body));
+            history.push(&room, &envelope, second * 1000, messages_max, bytes_max);
+        }
+        history
+    }
+
+    fn wish(attributes: &[(&'static str, &str)]) -> Wish {
+        let element = Element::new("history", ns::MUC);
+        let element = attributes.iter().fold(element, |e, (name, text)| e.with_attr(*name, *text));
+        Wish::read(Some(&element), Now { mono_ms: 0, unix_ms: 10_000 })
+    }
+
+    #[test]
+    fn bounded_in_number_and_bytes() {
+        assert_eq!(history(30, 20, 0).entries.len(), 20);
+        assert_eq!(history(30, 0, 0).entries.len(), 0);
+        let one = history(1, 20, 0).bytes;
+        let kept = history(30, 20, one * 3 + 1);
+        assert_eq!((kept.entries.len(), kept.bytes), (3, one * 3));
+        assert_eq!(history(3, 20, 1).entries.len(), 0);
+    }
+
+    #[test]
+    fn wishes_are_combined() {
+        let history = history(10, 20, 0);
+        let chars = history.entries[0].chars + 5;
+        assert!(history.entries[0].chars < history.entries[0].envelope.len());
+        let exact = (chars * 2).to_string();
+        let less = (chars * 2 - 1).to_string();
+        for (attributes, want) in [
+            (&[][..], 10),
+            (&[("maxstanzas", "3")], 3),
+            (&[("maxstanzas", "0")], 0),
+            (&[("maxchars", "0")], 0),
+            (&[("maxchars", &exact)], 2),
+            (&[("maxchars", &less)], 1),
+            (&[("seconds", "3")], 3),
+            (&[("since", "1970-01-01T00:00:08Z")], 2),
+            (&[("since", "1970-01-01T00:00:08Z"), ("seconds", "9")], 2),
+            (&[("since", "1970-01-01T00:00:01Z"), ("maxstanzas", "4"), ("maxchars", &exact)], 2),
+            (&[("maxchars", "many"), ("since", "yesterday")], 10),
+            (&[("seconds", "18446744073709551615")], 10),
+        ] {
+            assert_eq!(history.select(wish(attributes), 5).count(), want, "{attributes:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Ids that a room gives: of messages (XEP-0359), of occupants (XEP-0421), and of iq stanzas that
+//! go through a seat (XEP-0045 §17.4).
+//!
+//! An iq that is forwarded to an occupant carries all that is needed to find the way back in its
+//! id, with a tag over it and over who was asked: the service remembers nothing, and nobody but
+//! the session that was asked can make an answer that is passed on.
+
+use ring::{digest, hmac};
+
+use crate::cx::Entropy;
+
+/// Bytes of the tag that are sent.
+const TAG_BYTES: usize = 16;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(HEX[usize::from(byte >> 4)] as char);
+        text.push(HEX[usize::from(byte & 15)] as char);
+    }
+    text
+}
+
+/// A new id of a room message (XEP-0359): unpredictable, so that none can be made in advance.
+pub fn stanza_id(entropy: &mut dyn Entropy) -> String {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// The occupant id of an account in a room (XEP-0421 §4.1): the same at every visit, in no other
+/// room, and of no use to find the account.
+pub fn occupant_id(secret: &[u8], account: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    hex(hmac::sign(&key, account.as_bytes()).as_ref())
+}
+
+/// True when both are equal, in a time that does not tell where they differ (advisory a12).
+pub fn secrets_are_equal(left: &str, right: &str) -> bool {
+    let digest_of = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
+    let (left, right) = (digest_of(left), digest_of(right));
+    // Equal lengths, and all bytes are looked at.
+    let pairs = left.as_ref().iter().zip(right.as_ref());
+    pairs.fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+}
+
+/// Where the answer to a forwarded iq goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Who asked: the occupant within the room.
+    pub occupant: u64,
+    /// Who asked: the seat within the occupant.
+    pub seat: u64,
+    /// The nick that was asked.
+    pub nick: String,
+    /// The id of the request.
+    pub id: String,
+}
+
+impl Return {
+    /// The id of the forwarded request.
+    pub fn encode(&self, key: &hmac::Key, room: &str, asked: &str) -> String {
+        let text = self.text();
+        format!("{}-{text}", hex(&tag(key, room, asked, &text)))
+    }
+
+    fn text(&self) -> String {
+        let Self { occupant, seat, nick, id } = self;
+        format!("{occupant:x}-{seat:x}-{:x}-{nick}{id}", nick.len())
+    }
+
+    /// Reads the id of an answer; `None` when it is not one that [`Self::encode`] made for `room`
+    /// and `asked`.
+    pub fn decode(key: &hmac::Key, room: &str, asked: &str, id: &str) -> Option<Self> {
+        let (claimed, text) = id.split_once('-')?;
+        let wanted = hex(&tag(key, room, asked, text));
+        if !secrets_are_equal(claimed, &wanted) {
+            return None;
+        }
+        let mut parts = text.splitn(4, '-');
+        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (occupant, seat, nick_len) = (number()?, number()?, number()?);
+        let rest = parts.next()?;
+        let (nick, id) = rest.split_at_checked(usize::try_from(nick_len).ok()?)?;
+        Some(Self { occupant, seat, nick: nick.to_owned(), id: id.to_owned() })
+    }
+}
+
+/// The tag over everything that must not change, each part delimited by a byte that no address
+/// and no number holds.
+fn tag(key: &hmac::Key, room: &str, asked: &str, text: &str) -> [u8; TAG_BYTES] {
+    let mut context = hmac::Context::with_key(key);
+    for part in [room, asked, text] {
+        context.update(part.as_bytes());
+        context.update(&[0]);
+    }
+    let full = context.sign();
+    let mut short = [0; TAG_BYTES];
+    short.copy_from_slice(&full.as_ref()[..TAG_BYTES]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn returns_are_authenticated_as_a_whole() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let other = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
+        let back = Return { occupant: 3, seat: 77, nick: "ü-x".into(), id: "a-b-ö".into() };
+        let id = back.encode(&key, "r@c", "u@h/x");
+        assert_eq!(Return::decode(&key, "r@c", "u@h/x", &id), Some(back));
+        assert_eq!(Return::decode(&other, "r@c", "u@h/x", &id), None);
+        assert_eq!(Return::decode(&key, "q@c", "u@h/x", &id), None);
+        assert_eq!(Return::decode(&key, "r@c", "u@h/y", &id), None);
+        for at in 0..id.len() {
+            let mut bytes = id.clone().into_bytes();
+            bytes[at] ^= 1;
+            if let Ok(forged) = String::from_utf8(bytes) {
+                assert_eq!(Return::decode(&key, "r@c", "u@h/x", &forged), None, "{forged}");
+            }
+        }
+        assert_eq!(Return::decode(&key, "r@c", "u@h/x", ""), None);
+    }
+
+    #[test]
+    fn occupant_ids_are_stable_and_per_room() {
+        let id = occupant_id(&[1; 32], "a@b");
+        assert_eq!(id, occupant_id(&[1; 32], "a@b"));
+        assert_ne!(id, occupant_id(&[2; 32], "a@b"));
+        assert_ne!(id, occupant_id(&[1; 32], "b@b"));
+        assert_eq!(id.len(), 64);
+    }
+
+    #[test]
+    fn equal_secrets() {
+        assert!(secrets_are_equal("a", "a"));
+        assert!(!secrets_are_equal("a", "b") && !secrets_are_equal("a", "aa"));
+    }
+}

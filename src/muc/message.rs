@@ -1,0 +1,74 @@
+//! Messages to the room itself (XEP-0045 §7.4, §8.1, §17.2): what an occupant says to all.
+
+use super::room::Room;
+use super::{invite, privilege, subject};
+use crate::cx::Cx;
+use crate::outbound::Envelope;
+use crate::xml::Element;
+use crate::xmpp::{Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
+
+impl Room {
+    /// A message to the bare address of the room. Errors do not come here.
+    pub fn handle_message(
+        &mut self,
+        cx: &mut Cx,
+        kind: MessageType,
+        message: Stanza,
+    ) -> Result<(), StanzaError> {
+        // §17.2: the room does not officially exist before it is configured.
+        if self.lock.is_some() {
+            return Err(Condition::ItemNotFound.into());
+        }
+        match kind {
+            MessageType::Groupchat => self.handle_groupchat(cx, message),
+            MessageType::Normal => {
+                let x = message.child("x", ns::MUC_USER).cloned();
+                let x = x.ok_or(Condition::BadRequest)?;
+                invite::handle(self, cx, &message, &x)
+            }
+            // §17.2, WIRE 40: wrongly typed.
+            _ => Err(Condition::BadRequest.into()),
+        }
+    }
+
+    /// A message of type groupchat (§7.4).
+    fn handle_groupchat(&mut self, cx: &mut Cx, message: Stanza) -> Result<(), StanzaError> {
+        let Some(occupant) = self.occupant_at(&message.from) else {
+            return Err(Condition::NotAcceptable.into()); // §7.4: not in the room.
+        };
+        let speaker = occupant.identity();
+        if subject::is_change(&message) {
+            privilege::check_subject(&self.options, speaker.role)?; // §8.1
+            return self.change_subject(cx, &speaker, message);
+        }
+        privilege::check_speak(speaker.role)?; // §7.4: no voice.
+        let has_body = message.child("body", ns::CLIENT).is_some();
+        let envelope = Envelope::new(&self.reflection(cx, &speaker, message));
+        if has_body {
+            let messages_max = self.options.history_messages as usize;
+            let bytes_max = cx.config.limits.room_history_bytes;
+            self.history.push(&self.jid, &envelope, cx.now.unix_ms, messages_max, bytes_max);
+        }
+        self.push_to_all(cx, &envelope);
+        Ok(())
+    }
+
+    /// Sends what was serialised once to every session, in the order of joining.
+    pub fn push_to_all(&self, cx: &mut Cx, envelope: &Envelope) {
+        for occupant in self.occupants() {
+            for seat in &occupant.seats {
+                seat.push(cx, envelope);
+            }
+        }
+    }
+
+    /// Tells all occupants something by status codes (§10.2.1).
+    pub fn tell_status(&self, cx: &mut Cx, codes: &[u16]) {
+        let x = Element::new("x", ns::MUC_USER);
+        let x = codes.iter().fold(x, |x, code| x.with_child(super::presence::status(*code)));
+        let kind = StanzaKind::Message(MessageType::Groupchat);
+        let id = super::ids::stanza_id(cx.entropy.as_mut());
+        let message = Stanza::new(kind, self.jid.clone().into(), None).with_id(Some(id));
+        self.push_to_all(cx, &Envelope::new(&message.with_child(x)));
+    }
+}

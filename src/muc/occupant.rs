@@ -1,0 +1,148 @@
+//! An occupant: one nick in one room, with one seat for each session of its user (XEP-0045
+//! §7.2.8). What it looks like to others is made here, once per audience; who gets it is the
+//! business of presence.rs.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::presence::{self, Notice};
+use crate::cx::Cx;
+use crate::ids::Target;
+use crate::outbound::{Envelope, to_attribute};
+use crate::xml::Node;
+use crate::xmpp::{Affiliation, BareJid, Jid, PresenceType, Role, Stanza};
+
+/// The payload of a presence, cleaned of what only the room may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// Child elements.
+    pub children: Vec<Node>,
+    /// `xml:lang`
+    pub lang: Option<String>,
+}
+
+/// One session of an occupant.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Never used twice in a room.
+    pub number: u64,
+    /// The real full address.
+    pub jid: Jid,
+    /// How to reach it.
+    pub target: Target,
+    /// ` to='…'`, escaped once.
+    pub to: Bytes,
+    /// Its latest presence.
+    pub payload: Payload,
+    /// Counts presences, so that the latest of all seats is known.
+    pub updated: u64,
+}
+
+impl Seat {
+    /// A seat; its presence is set when it is taken.
+    pub fn new(number: u64, jid: Jid, target: Target, payload: Payload, updated: u64) -> Self {
+        let to = to_attribute(&jid);
+        Self { number, jid, target, to, payload, updated }
+    }
+
+    /// Sends a stanza that was serialised for an audience.
+    pub fn push(&self, cx: &mut Cx, envelope: &Envelope) {
+        match self.target {
+            Target::Local(session) => cx.out.push_envelope(session, envelope, &self.to),
+            // Only sessions of this server take a seat (join.rs).
+            Target::Routed => {}
+        }
+    }
+
+    /// Sends a stanza that is for this seat alone.
+    pub fn send(&self, cx: &mut Cx, mut stanza: Stanza) {
+        stanza.to = Some(self.jid.clone());
+        cx.send(self.target, stanza);
+    }
+}
+
+/// Somebody in a room.
+#[derive(Clone, Debug)]
+pub struct Occupant {
+    /// Its key within the room, in the order of joining.
+    pub key: u64,
+    /// The nick, prepared.
+    pub nick: String,
+    /// `room@service/nick`
+    pub jid: Jid,
+    /// The real bare address: one for all seats.
+    pub account: BareJid,
+    /// The affiliation of `account`, or of its domain.
+    pub affiliation: Affiliation,
+    /// The role.
+    pub role: Role,
+    /// Its presence goes to all: what `muc#roomconfig_presencebroadcast` said of its role when it
+    /// got it. Others hear of its going exactly when they have heard of its coming.
+    pub is_shown: bool,
+    /// The occupant id (XEP-0421).
+    pub id: Rc<str>,
+    /// The sessions in the order they came. Invariant: not empty while in the room.
+    pub seats: Vec<Seat>,
+    /// The presence as others see it: without and with real addresses. Emptied by every change.
+    snapshots: [Option<Envelope>; 2],
+}
+
+impl Occupant {
+    /// An occupant without seats, which is about to get its first.
+    pub fn new(key: u64, jid: Jid, account: BareJid, id: Rc<str>) -> Self {
+        Self {
+            key,
+            nick: jid.resource().unwrap_or_default().to_owned(),
+            jid,
+            account,
+            affiliation: Affiliation::None,
+            role: Role::None,
+            is_shown: false,
+            id,
+            seats: Vec::new(),
+            snapshots: [None, None],
+        }
+    }
+
+    /// The same occupant without its seats: enough to speak for it while the room is changed.
+    pub fn identity(&self) -> Self {
+        Self {
+            nick: self.nick.clone(),
+            jid: self.jid.clone(),
+            account: self.account.clone(),
+            id: self.id.clone(),
+            seats: Vec::new(),
+            snapshots: [None, None],
+            ..*self
+        }
+    }
+
+    /// The seat of a session.
+    pub fn seat(&self, jid: &Jid) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.jid == *jid)
+    }
+
+    /// The presence of the session that spoke last: the one that others see.
+    pub fn payload(&self) -> &Payload {
+        let latest = self.seats.iter().max_by_key(|seat| seat.updated);
+        &latest.expect("an occupant has a seat").payload
+    }
+
+    /// Forgets how it looked: call after every change.
+    pub fn touch(&mut self) {
+        self.snapshots = [None, None];
+    }
+
+    /// The available presence for others, serialised once until the next change.
+    pub fn snapshot(&mut self, sees_jids: bool) -> &Envelope {
+        let index = usize::from(sees_jids);
+        if self.snapshots[index].is_none() {
+            let notice = Notice::default();
+            let kind = PresenceType::Available;
+            let stanza = presence::build(self, kind, self.payload(), &notice, sees_jids, false);
+            self.snapshots[index] = Some(Envelope::new(&stanza));
+        }
+        self.snapshots[index].as_ref().expect("made just now")
+    }
+}

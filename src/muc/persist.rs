@@ -1,0 +1,80 @@
+//! Rooms at rest: read when somebody comes, written when they change, by the handler that changes
+//! them (DESIGN §7). A persistent room without occupants is not kept in memory.
+
+use super::room::Room;
+use super::subject::Subject;
+use crate::config::RoomOptions;
+use crate::cx::Cx;
+use crate::storage::{AffiliationEntry, StorageError, StoredRoom};
+
+impl Room {
+    /// The room as it is to be stored, with these options and affiliations.
+    pub fn to_stored(
+        &self,
+        options: RoomOptions,
+        affiliations: Vec<AffiliationEntry>,
+    ) -> StoredRoom {
+        StoredRoom {
+            jid: self.jid.clone(),
+            options,
+            secret: self.secret.clone(),
+            subject: self.subject.as_ref().map(Subject::to_stored),
+            affiliations,
+        }
+    }
+
+    /// A live room from what was stored.
+    pub fn from_stored(number: u64, stored: StoredRoom) -> Self {
+        let mut room = Self::new(stored.jid.clone(), number, stored.options.clone(), Vec::new());
+        room.is_stored = true;
+        room.take_stored(stored);
+        room
+    }
+
+    /// Takes over everything that was stored.
+    fn take_stored(&mut self, stored: StoredRoom) {
+        self.subject = stored.subject.map(|subject| Subject::from_stored(&self.jid, subject));
+        let entries = stored.affiliations.into_iter();
+        self.affiliations = entries.map(|entry| (entry.jid.clone(), entry)).collect();
+        self.options = stored.options;
+        self.secret = stored.secret;
+    }
+
+    /// Accepts the configuration as it is (§10.1.1): the room exists from now on.
+    pub fn unlock(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
+        if self.options.persistent && !self.is_stored {
+            let affiliations = self.affiliations.values().cloned().collect();
+            cx.storage.room_put(&self.to_stored(self.options.clone(), affiliations))?;
+            self.is_stored = true;
+            self.mark_written(cx);
+        }
+        self.lock = None;
+        Ok(())
+    }
+
+    /// The turn's writes are lost: what is stored is true again. A room that turns out not to be
+    /// stored lives on as a temporary one.
+    pub fn read_again(&mut self, cx: &mut Cx) {
+        self.written_ms = None;
+        match cx.storage.room(&self.jid) {
+            Ok(Some(stored)) => {
+                self.is_stored = true;
+                self.take_stored(stored);
+            }
+            Ok(None) => {
+                self.is_stored = false;
+                self.options.persistent = false;
+            }
+            Err(_) => {
+                log::error!("{}: cannot be read again, memory may differ from disk", self.jid);
+            }
+        }
+        for key in self.keys() {
+            let Some(occupant) = self.occupant(key) else { continue };
+            let affiliation = self.affiliation_of(&occupant.account);
+            if let Some(occupant) = self.occupant_mut(key) {
+                occupant.affiliation = affiliation;
+            }
+        }
+    }
+}

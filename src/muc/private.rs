@@ -1,0 +1,140 @@
+//! Between two occupants: private messages (XEP-0045 §7.5), iq stanzas through a seat (§17.4,
+//! WIRE 30) and the self-ping (XEP-0410). Neither side learns the other's real address.
+
+use ring::hmac;
+
+use super::ids::Return;
+use super::occupant::Seat;
+use super::room::Room;
+use super::{leave, presence, privilege, sanitize};
+use crate::cx::Cx;
+use crate::ids::Target;
+use crate::outbound::Envelope;
+use crate::xml::{Element, Node};
+use crate::xmpp::{Condition, IqType, MessageType, Stanza, StanzaError, StanzaKind, ns};
+
+/// The refusal of an iq to a seat by somebody outside (WIRE 29): split by payload.
+pub fn refusal_of_outsider(payload: &Element) -> Condition {
+    match &*payload.ns {
+        ns::DISCO_INFO | ns::DISCO_ITEMS => Condition::BadRequest, // §6.6
+        _ => Condition::NotAcceptable,                             // XEP-0410 §3.3
+    }
+}
+
+impl Room {
+    /// A message to a seat (§7.5).
+    pub fn handle_private(
+        &mut self,
+        cx: &mut Cx,
+        kind: MessageType,
+        message: Stanza,
+    ) -> Result<(), StanzaError> {
+        let nick = message.to.as_ref().and_then(|to| to.resource()).unwrap_or_default();
+        if kind == MessageType::Error {
+            if leave::means_gone(&message) {
+                self.leave(cx, &message.from, &super::occupant::Payload::default(), &[333]);
+                return Ok(());
+            }
+        } else if kind == MessageType::Groupchat {
+            return Err(Condition::BadRequest.into());
+        }
+        let sender = self.occupant_at(&message.from).ok_or(Condition::NotAcceptable)?;
+        if kind != MessageType::Error {
+            privilege::check_private(&self.options, sender.role)?;
+        }
+        let target = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?;
+        let mut relayed = Stanza {
+            kind: message.kind,
+            from: sender.jid.clone(),
+            to: None,
+            id: message.id,
+            lang: message.lang,
+            children: sanitize::children(&self.jid, message.children),
+        };
+        for node in &mut relayed.children {
+            if let Node::Element(error) = node
+                && error.is("error", ns::CLIENT)
+            {
+                sanitize::error(error);
+            }
+        }
+        relayed = relayed
+            .with_child(presence::occupant_id(sender))
+            .with_child(Element::new("x", ns::MUC_USER));
+        let envelope = Envelope::new(&relayed);
+        for seat in &target.seats {
+            seat.push(cx, &envelope);
+        }
+        Ok(())
+    }
+
+    /// An iq get or set to a seat (§17.4).
+    pub fn handle_seat_request(
+        &self,
+        cx: &mut Cx,
+        key: &hmac::Key,
+        origin: Target,
+        iq: &Stanza,
+        payload: &Element,
+    ) -> Result<(), StanzaError> {
+        let Some(asker) = self.occupant_at(&iq.from) else {
+            return Err(refusal_of_outsider(payload).into());
+        };
+        let nick = iq.to.as_ref().and_then(|to| to.resource()).unwrap_or_default();
+        let target = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?;
+        let is_get = iq.kind == StanzaKind::Iq(IqType::Get);
+        if target.key == asker.key && is_get && payload.is("ping", ns::PING) {
+            cx.reply(origin, iq, None); // XEP-0410 §3.3
+            return Ok(());
+        }
+        let seat = asker.seat(&iq.from).ok_or(Condition::NotAcceptable)?;
+        let back = Return {
+            occupant: asker.key,
+            seat: seat.number,
+            nick: nick.to_owned(),
+            id: iq.id.clone().unwrap_or_default(),
+        };
+        // §17.4: what the account itself answers goes to the bare address.
+        let is_for_account =
+            matches!(&*payload.ns, ns::VCARD_TEMP) || payload.ns.starts_with(ns::PUBSUB);
+        let answerer: &Seat = target.seats.first().expect("an occupant has a seat");
+        let asked = if is_for_account { answerer.jid.bare_str() } else { answerer.jid.as_str() };
+        let id = back.encode(key, self.jid.as_str(), asked);
+        let forwarded = Stanza {
+            kind: iq.kind,
+            from: asker.jid.clone(),
+            to: None,
+            id: Some(id),
+            lang: iq.lang.clone(),
+            children: vec![Node::Element(payload.clone())],
+        };
+        if is_for_account {
+            cx.route(Stanza { to: Some(target.account.clone().into()), ..forwarded });
+        } else {
+            answerer.send(cx, forwarded);
+        }
+        Ok(())
+    }
+
+    /// An iq result or error to a seat: back to the session that asked, if the one that was asked
+    /// sent it; else it is nothing.
+    pub fn handle_seat_answer(&self, cx: &mut Cx, key: &hmac::Key, iq: Stanza) {
+        let id = iq.id.as_deref().unwrap_or_default();
+        let back = Return::decode(key, self.jid.as_str(), iq.from.as_str(), id);
+        let Some(back) = back else { return };
+        let Some(asker) = self.occupant(back.occupant) else { return };
+        let Some(seat) = asker.seats.iter().find(|seat| seat.number == back.seat) else { return };
+        let Ok(from) = self.jid.with_resource(&back.nick) else { return };
+        let mut children = iq.children;
+        for node in &mut children {
+            if let Node::Element(element) = node
+                && element.is("error", ns::CLIENT)
+            {
+                sanitize::error(element);
+            }
+        }
+        let answer =
+            Stanza { kind: iq.kind, from, to: None, id: Some(back.id), lang: iq.lang, children };
+        seat.send(cx, answer);
+    }
+}

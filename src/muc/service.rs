@@ -1,0 +1,124 @@
+//! The room service itself: what it tells of itself and of its rooms (XEP-0045 §6.2, §6.3), and
+//! who may make a room (§7.2.11, §10.1.1).
+
+use std::collections::BTreeMap;
+
+use super::Muc;
+use super::room::{self, Lock, Room};
+use crate::config::RoomCreators;
+use crate::cx::Cx;
+use crate::storage::AffiliationEntry;
+use crate::xml::Element;
+use crate::xmpp::disco::{DiscoInfo, Identity};
+use crate::xmpp::{
+    Affiliation, BareJid, Condition, ErrorType, IqType, Jid, Stanza, StanzaError, StanzaKind, ns,
+};
+
+/// Features of the service beyond those of the small iq services (§6.2).
+pub const FEATURES: &[&str] =
+    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID];
+
+/// Bytes of a room's secret.
+const SECRET_BYTES: usize = 32;
+
+/// What the service says of itself; whoever answers for it adds the features of other services.
+pub fn disco_info() -> DiscoInfo {
+    let name = "Chat rooms".to_owned();
+    DiscoInfo {
+        identities: vec![Identity { category: "conference", kind: "text", name }],
+        features: FEATURES.to_vec(),
+        forms: Vec::new(),
+    }
+}
+
+impl Muc {
+    /// An iq get or set to the service.
+    pub(super) fn service_request(
+        &mut self,
+        cx: &mut Cx,
+        iq: &Stanza,
+        domain: &str,
+    ) -> Result<Element, StanzaError> {
+        let payload = iq.iq_payload().ok_or(Condition::BadRequest)?;
+        let is_get = iq.kind == StanzaKind::Iq(IqType::Get);
+        let is_info = payload.is("query", ns::DISCO_INFO);
+        if !is_get || !is_info && !payload.is("query", ns::DISCO_ITEMS) {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        if payload.attr("node").is_some_and(|node| !node.is_empty()) {
+            return Err(Condition::ItemNotFound.into());
+        }
+        if is_info {
+            return Ok(disco_info().to_element(payload.attr("node")));
+        }
+        self.public_rooms(cx, domain)
+    }
+
+    /// The public rooms, live and stored, in the order of their addresses (§6.3).
+    fn public_rooms(&mut self, cx: &mut Cx, domain: &str) -> Result<Element, StanzaError> {
+        let mut rooms = BTreeMap::new();
+        for (jid, options) in cx.storage.rooms(domain)? {
+            if options.public {
+                let title = room::title(&options, &jid).to_owned();
+                rooms.insert(jid, title);
+            }
+        }
+        for (_, room) in self.rooms.iter().filter(|(_, room)| room.jid.domain() == domain) {
+            if room.options.public && room.lock.is_none() {
+                rooms.insert(room.jid.clone(), room.title().to_owned());
+            }
+        }
+        let mut items = Element::new("query", ns::DISCO_ITEMS);
+        for (jid, name) in rooms {
+            let item = Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid.as_str());
+            items.push(item.with_attr("name", name));
+        }
+        Ok(items)
+    }
+
+    /// May this user make one more room (§10.1.1)?
+    fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
+        let may = match cx.config.rooms.create {
+            RoomCreators::Anyone => true,
+            RoomCreators::Local => cx.config.is_account_domain(from.domain()),
+            RoomCreators::Admins => cx.config.is_admin(from.bare_str()),
+        };
+        if !may {
+            return Err(Condition::NotAllowed.into());
+        }
+        let max = cx.config.limits.rooms;
+        if max > 0 {
+            let live = self.rooms.iter().filter(|(_, room)| !room.is_stored).count();
+            if live + cx.storage.rooms_count()? >= max {
+                let error = StanzaError::new(Condition::ResourceConstraint);
+                return Err(error.with_type(ErrorType::Wait).with_text("too many rooms"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a room: locked, with its creator as owner, who must enter it now (§10.1.1).
+    pub(super) fn create(
+        &mut self,
+        cx: &mut Cx,
+        jid: &BareJid,
+        creator: &Jid,
+    ) -> Result<usize, StanzaError> {
+        self.check_creation(cx, creator)?;
+        let mut secret = vec![0; SECRET_BYTES];
+        cx.entropy.fill(&mut secret);
+        let options = cx.config.rooms.defaults.clone();
+        let mut room = Room::new(jid.clone(), 0, options, secret);
+        let account = creator.to_bare();
+        let owner = AffiliationEntry {
+            jid: account.clone(),
+            affiliation: Affiliation::Owner,
+            nick: None,
+            reason: None,
+        };
+        room.affiliations.insert(account.clone(), owner);
+        let until_ms = cx.now.mono_ms + room::LOCK_MS;
+        room.lock = Some(Lock { creator: account, until_ms });
+        Ok(self.insert(room))
+    }
+}

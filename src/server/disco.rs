@@ -1,0 +1,52 @@
+//! What the server says of itself (XEP-0030, XEP-0115): made of the tables that dispatch, so that
+//! nothing is advertised that is not answered, and the same for every client.
+
+use crate::cx::Cx;
+use crate::im;
+use crate::iq::{self, Scope};
+use crate::xml::Element;
+use crate::xmpp::disco::{DiscoInfo, Identity};
+use crate::xmpp::ns;
+use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind};
+
+/// The identity and features of the domains with accounts.
+pub fn server_info() -> DiscoInfo {
+    let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS];
+    let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
+    features.extend(iq::features(Scope::Server).chain(of_accounts));
+    let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
+    let mut info = DiscoInfo { identities: vec![identity], ..DiscoInfo::default() };
+    info.add_features(features);
+    info
+}
+
+/// The answer to a disco request addressed to a domain with accounts; `None`: it is not.
+pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
+    let Some(payload) = stanza.iq_payload() else { return Ok(None) };
+    if scope != Scope::Server || stanza.kind != StanzaKind::Iq(IqType::Get) {
+        return Ok(None);
+    }
+    let node = payload.attr("node");
+    if payload.is("query", ns::DISCO_INFO) {
+        let own_caps = format!("{}#{}", ns::CAPS_NODE, cx.caps_ver);
+        return match node {
+            Some(node) if node != own_caps => Err(Condition::ItemNotFound.into()),
+            node => Ok(Some(server_info().to_element(node))),
+        };
+    }
+    if payload.is("query", ns::DISCO_ITEMS) {
+        if node.is_some() {
+            return Err(Condition::ItemNotFound.into());
+        }
+        let mut query = Element::new("query", ns::DISCO_ITEMS);
+        for domain in &cx.config.rooms.domains {
+            query.push(
+                Element::new("item", ns::DISCO_ITEMS)
+                    .with_attr("jid", domain.as_str())
+                    .with_attr("name", "Rooms"),
+            );
+        }
+        return Ok(Some(query));
+    }
+    Ok(None)
+}

@@ -1,0 +1,210 @@
+//! Where a stanza goes: one `match` on its address and kind. Handlers return what went wrong; the
+//! one reply of an error is made here. What handlers cause for others is drained here too, within
+//! the turn.
+
+use crate::ids::Target;
+use crate::im;
+use crate::iq::{self, Scope};
+use crate::xmpp::{
+    Condition, IqType, MessageType, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition,
+};
+
+use super::Server;
+
+impl Server {
+    /// What is pushed from here on belongs to one input.
+    pub(super) fn begin_chain(&mut self) {
+        self.cx.out.begin_handler();
+        self.cx.storage.begin_handler();
+        self.chain_wrote = false;
+    }
+
+    /// Routes what the input caused, ends the sessions it asked to end, and marks the output as
+    /// depending on the commit when something was written.
+    pub(super) fn finish_chain(&mut self) {
+        loop {
+            self.chain_wrote |= self.cx.storage.handler_wrote();
+            if let Some(stanza) = self.cx.poll_routed() {
+                self.cx.storage.begin_handler();
+                self.handle_one(Target::Routed, stanza);
+                continue;
+            }
+            let ended = self.cx.take_ended();
+            let accounts = self.cx.take_ended_accounts();
+            if ended.is_empty() && accounts.is_empty() {
+                break;
+            }
+            for (session, error) in ended {
+                self.end_stream(session, Some(error));
+            }
+            for account in accounts {
+                for session in self.im.sessions_of(&account) {
+                    self.end_stream(session, Some(StreamCondition::NotAuthorized.into()));
+                }
+            }
+        }
+        if self.chain_wrote {
+            self.cx.out.taint_handler();
+        }
+    }
+
+    /// Hands one stanza to its handler, and answers its error.
+    pub(super) fn handle_one(&mut self, origin: Target, stanza: Stanza) {
+        let head = Stanza {
+            kind: stanza.kind,
+            from: stanza.from.clone(),
+            to: stanza.to.clone(),
+            id: stanza.id.clone(),
+            lang: None,
+            children: Vec::new(),
+        };
+        if let Err(error) = self.dispatch(origin, stanza) {
+            self.cx.storage.roll_back_handler();
+            self.reply_error(origin, &head, &error);
+        }
+    }
+
+    /// The one place that builds error stanzas (RFC 6120 §8.3.1). Errors and results are never
+    /// answered.
+    pub(super) fn reply_error(&mut self, origin: Target, head: &Stanza, error: &StanzaError) {
+        let kind = match head.kind {
+            kind if kind.is_error() => return,
+            StanzaKind::Iq(IqType::Result) => return,
+            StanzaKind::Message(_) => StanzaKind::Message(MessageType::Error),
+            StanzaKind::Presence(_) => StanzaKind::Presence(PresenceType::Error),
+            StanzaKind::Iq(_) => StanzaKind::Iq(IqType::Error),
+        };
+        let from = head.to.clone().unwrap_or_else(|| head.from.to_bare().into());
+        let mut reply = Stanza::new(kind, from, Some(head.from.clone())).with_id(head.id.clone());
+        if let Some(payload) = error.extra.as_deref().and_then(|extra| extra.payload.clone()) {
+            reply = reply.with_child(payload);
+        }
+        self.cx.send(origin, reply.with_child(error.to_element()));
+    }
+
+    /// RFC 6120 §10: no `to`, a room service, this server, an account, or elsewhere.
+    fn dispatch(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
+        let Some(to) = &stanza.to else { return self.handle_own(origin, stanza) };
+        if self.cx.config.is_room_domain(to.domain()) {
+            if to.local().is_none()
+                && to.is_bare()
+                && find_route(Scope::RoomService, &stanza).is_some()
+            {
+                return self.answer(origin, Scope::RoomService, &stanza);
+            }
+            return self.muc.handle(&mut self.cx, origin, stanza);
+        }
+        if !self.cx.config.is_account_domain(to.domain()) {
+            return Self::refuse_remote(&stanza);
+        }
+        match to.local() {
+            None => self.handle_server(origin, &stanza),
+            Some(_) => self.handle_account(origin, stanza),
+        }
+    }
+
+    /// RFC 6120 §10.3: a stanza without `to` is for the sender's own account.
+    fn handle_own(&mut self, origin: Target, mut stanza: Stanza) -> Result<(), StanzaError> {
+        match stanza.kind {
+            StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
+                let Target::Local(session) = origin else { return Ok(()) };
+                self.im.handle_broadcast(&mut self.cx, session, &stanza)?;
+                // XEP-0045 §7.14: general unavailability leaves all rooms.
+                if stanza.kind == StanzaKind::Presence(PresenceType::Unavailable) {
+                    self.muc.handle_session_end(&mut self.cx, session, Some(&stanza));
+                }
+                Ok(())
+            }
+            StanzaKind::Presence(PresenceType::Probe | PresenceType::Error) => Ok(()),
+            StanzaKind::Presence(_) => Err(Condition::BadRequest.into()),
+            StanzaKind::Message(_) => {
+                stanza.to = Some(stanza.from.to_bare().into());
+                self.im.deliver(&mut self.cx, origin, &stanza)
+            }
+            StanzaKind::Iq(IqType::Get | IqType::Set) => self.answer_account(origin, &stanza),
+            StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
+        }
+    }
+
+    /// A stanza to a domain of ours, not to an account there.
+    fn handle_server(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set)
+                if stanza.to.as_ref().is_some_and(|to| to.is_bare()) =>
+            {
+                self.answer(origin, Scope::Server, stanza)
+            }
+            StanzaKind::Presence(_) => Ok(()),
+            kind if kind.is_error() => Ok(()),
+            // A result is the answer to a ping of ours: that it came is all that counts.
+            StanzaKind::Iq(IqType::Result) => Ok(()),
+            _ => Err(Condition::ServiceUnavailable.into()),
+        }
+    }
+
+    /// RFC 6120 §10.5.3, §10.5.4: a stanza to an account here, or to one of its resources.
+    fn handle_account(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
+        let to = stanza.to.as_ref().expect("dispatch has looked at it");
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
+                let is_own = to.as_str() == stanza.from.bare_str();
+                if is_own {
+                    self.answer_account(origin, &stanza)
+                } else {
+                    let payload = im::answer_stranger(&stanza)?;
+                    self.cx.reply(origin, &stanza, payload);
+                    Ok(())
+                }
+            }
+            StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
+                if let Target::Local(session) = origin {
+                    self.im.track_directed(&mut self.cx, session, &stanza)?;
+                }
+                self.im.deliver(&mut self.cx, origin, &stanza)
+            }
+            _ => self.im.deliver(&mut self.cx, origin, &stanza),
+        }
+    }
+
+    /// An iq get or set to the sender's own account, with its bare address or no `to` at all
+    /// (RFC 6120 §10.3.3).
+    fn answer_account(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let found = im::ROUTES.iter().find(|route| {
+            stanza.kind == StanzaKind::Iq(route.kind) && payload.is(route.name, route.ns)
+        });
+        let Some(route) = found else { return self.answer(origin, Scope::Account, stanza) };
+        let request = im::Request { origin, stanza, payload };
+        let payload = (route.handler)(&mut self.im, &mut self.cx, &request)?;
+        self.cx.reply(origin, stanza, payload);
+        Ok(())
+    }
+
+    /// An iq get or set to a domain of ours, or for one of the small services of an account.
+    fn answer(&mut self, origin: Target, scope: Scope, stanza: &Stanza) -> Result<(), StanzaError> {
+        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let answer = match super::disco::answer(&self.cx, scope, stanza)? {
+            Some(answer) => Some(answer),
+            None => {
+                let route = find_route(scope, stanza).ok_or(Condition::ServiceUnavailable)?;
+                (route.handler)(&mut self.cx, &iq::Request { origin, stanza, payload })?
+            }
+        };
+        self.cx.reply(origin, stanza, answer);
+        Ok(())
+    }
+
+    /// A stanza to another server: there is no way there.
+    fn refuse_remote(stanza: &Stanza) -> Result<(), StanzaError> {
+        match stanza.kind {
+            StanzaKind::Presence(PresenceType::Unavailable | PresenceType::Probe) => Ok(()),
+            _ => Err(Condition::RemoteServerNotFound.into()),
+        }
+    }
+}
+
+/// The small service that answers this iq in this scope.
+fn find_route(scope: Scope, stanza: &Stanza) -> Option<&'static iq::Route> {
+    let StanzaKind::Iq(kind) = stanza.kind else { return None };
+    iq::route(scope, kind, stanza.iq_payload()?)
+}

@@ -1,0 +1,388 @@
+//! The life of a client stream in the core: its events, the steps of its negotiation, its
+//! deadlines, its end. The order of an end is here: what the peer is told, then what others are.
+
+use crate::cx::Action;
+use crate::ids::{SessionId, Target};
+use crate::iq;
+use crate::stream::c2s::Step;
+use crate::xml::writer::write_element;
+use crate::xml::{Element, Node, StreamEvent, StreamParser, XmlError};
+use crate::xmpp::ns;
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError,
+};
+
+use super::Server;
+use super::edge::{self, Edge};
+use super::limits::Counted;
+use super::session::{Hold, Session, xml_limits};
+
+/// Stanzas of one session that are handled in one turn.
+const TURN_STANZAS_MAX: usize = 64;
+
+impl Server {
+    /// Handles what the parser of a session has, up to the budget of a turn.
+    pub(super) fn process(&mut self, id: SessionId) {
+        for _ in 0..TURN_STANZAS_MAX {
+            let Some(session) = self.sessions.get_mut(id) else { return };
+            if session.hold != Hold::None || self.cx.out.is_congested() {
+                session.is_pending = true;
+                return;
+            }
+            match session.parser.next_event() {
+                Ok(None) => {
+                    session.is_pending = false;
+                    return;
+                }
+                Ok(Some(event)) => {
+                    self.begin_chain();
+                    if let Err(error) = self.handle_event(id, event) {
+                        self.end_stream(id, Some(error));
+                    }
+                    self.finish_chain();
+                }
+                Err(error) => {
+                    self.begin_chain();
+                    self.end_stream(id, Some(stream_error_of(error)));
+                    self.finish_chain();
+                    return;
+                }
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.is_pending = true;
+        }
+    }
+
+    fn handle_event(&mut self, id: SessionId, event: StreamEvent) -> Result<(), StreamError> {
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        match event {
+            StreamEvent::Open(header) => session.negotiation.handle_open(&mut self.cx, id, &header),
+            StreamEvent::Close => {
+                self.end_stream(id, None);
+                Ok(())
+            }
+            StreamEvent::Stanza(element) => match session.full_jid.clone() {
+                Some(full_jid) => self.handle_element(id, &full_jid, element),
+                None => self.negotiate(id, element),
+            },
+        }
+    }
+
+    /// An element of a bound session: stamped, then routed.
+    fn handle_element(
+        &mut self,
+        id: SessionId,
+        full_jid: &Jid,
+        element: Element,
+    ) -> Result<(), StreamError> {
+        let lang = self.sessions.get(id).and_then(|session| session.negotiation.lang());
+        let origin = Target::Local(id);
+        match edge::stanza_of(element, full_jid, lang)? {
+            Edge::Stanza(stanza) => self.handle_one(origin, stanza),
+            Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, &error),
+        }
+        Ok(())
+    }
+
+    fn negotiate(&mut self, id: SessionId, element: Element) -> Result<(), StreamError> {
+        let now_ms = self.cx.now.mono_ms;
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        let address = session.address;
+        if element.is("starttls", ns::TLS) {
+            // Whatever follows in the clear would be taken for part of the secure stream
+            // (CVE-2011-0411): refused before the client is told to proceed.
+            if session.parser.holds_bytes() {
+                return Err(StreamError::new(StreamCondition::PolicyViolation)
+                    .with_text("nothing may follow <starttls/> before the TLS handshake"));
+            }
+            let limits = &self.cx.config.limits;
+            if self.addresses.is_exhausted(limits, now_ms, address, Counted::Handshakes) {
+                return Err(StreamCondition::PolicyViolation.into());
+            }
+        }
+        if element.is("auth", ns::SASL)
+            && self.addresses.is_exhausted(
+                &self.cx.config.limits,
+                now_ms,
+                address,
+                Counted::LoginFailures,
+            )
+        {
+            session.negotiation.refuse_login();
+            log::warn!("login refused: address={address} reason=too-many-failures");
+            self.hold_failure(id);
+            return Ok(());
+        }
+        let step = session.negotiation.handle_element(&mut self.cx, id, element)?;
+        self.take_step(id, step)
+    }
+
+    /// Does what the negotiation asks for.
+    pub(super) fn take_step(&mut self, id: SessionId, step: Step) -> Result<(), StreamError> {
+        let now_ms = self.cx.now.mono_ms;
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        match step {
+            Step::Continue => {}
+            Step::StartTls => {
+                session.hold = Hold::Tls;
+                self.addresses.count(now_ms, session.address, Counted::Handshakes);
+            }
+            Step::CheckPassword => {
+                session.hold = Hold::Password;
+                self.password_checks.push_back(id);
+            }
+            Step::LoginFailed { account } => {
+                let account = account.as_ref().map_or("-", BareJid::as_str);
+                log::warn!("login failed: address={} account={account}", session.address);
+                self.addresses.count(now_ms, session.address, Counted::LoginFailures);
+                self.hold_failure(id);
+            }
+            Step::Authenticated => {
+                restart(session, &self.cx.config.limits);
+                if std::mem::take(&mut session.is_login_awaited) {
+                    self.logins_awaited -= 1;
+                }
+            }
+            Step::Bind { id: request_id, resource } => self.bind(id, &request_id, resource),
+            Step::Stanza(element) => self.register(id, &element),
+        }
+        Ok(())
+    }
+
+    /// Holds the answer to a failed login back for a while.
+    fn hold_failure(&mut self, id: SessionId) {
+        let due_ms = self.cx.now.mono_ms + self.cx.config.sasl.failure_delay_ms;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.hold = Hold::Failure(due_ms);
+        }
+        self.set_timer(id);
+    }
+
+    /// Does one of the password checks that wait: each costs milliseconds (PBKDF2), so a turn
+    /// has room for one.
+    pub(super) fn check_one_password(&mut self) {
+        while let Some(id) = self.password_checks.pop_front() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            if session.hold != Hold::Password {
+                continue;
+            }
+            session.hold = Hold::None;
+            self.begin_chain();
+            let step = match self.sessions.get_mut(id) {
+                Some(session) => session.negotiation.check_password(&mut self.cx, id),
+                None => Ok(Step::Continue),
+            };
+            if let Err(error) = step.and_then(|step| self.take_step(id, step)) {
+                self.end_stream(id, Some(error));
+            }
+            self.finish_chain();
+            self.resume(id);
+            return;
+        }
+    }
+
+    /// Input of a session goes on after a hold.
+    pub(super) fn resume(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.hold == Hold::None
+            && let Some(conn) = session.conn
+        {
+            self.cx.actions.push_back(Action::Resume(conn));
+        }
+    }
+
+    /// RFC 6120 §7: binds a resource. Of two sessions with one address the new one wins
+    /// (§7.7.2.2), and the old one is entirely gone before.
+    fn bind(&mut self, id: SessionId, request_id: &str, resource: Option<String>) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(account) = session.negotiation.account().cloned() else { return };
+        let resource = resource.unwrap_or_else(|| self.cx.random_hex(8));
+        let bound = account.with_resource(&resource).map_err(|_| Condition::BadRequest.into());
+        let bound = bound.and_then(|full_jid| {
+            if let Some(old) = self.im.session_at(&full_jid) {
+                self.end_stream(old, Some(StreamCondition::Conflict.into()));
+            }
+            self.im.bind(&mut self.cx, id, &full_jid).map(|()| full_jid)
+        });
+        match bound {
+            Ok(full_jid) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.negotiation.bound(&mut self.cx, id, request_id, &full_jid);
+                    log::debug!("{full_jid} bound from {}", session.address);
+                    session.full_jid = Some(full_jid);
+                }
+                self.set_timer(id);
+            }
+            Err(error) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.negotiation.refuse_bind(&mut self.cx, id, Some(request_id), &error);
+                }
+            }
+        }
+    }
+
+    /// XEP-0077 §3.1: an iq of in-band registration before login. The client has no address yet,
+    /// so the answer has no `to`.
+    fn register(&mut self, id: SessionId, iq: &Element) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(domain) = session.negotiation.host().cloned() else { return };
+        let address = session.address;
+        let (now_ms, limits) = (self.cx.now.mono_ms, &self.cx.config.limits);
+        let what = Counted::Registrations;
+        let result = match iq.attr("type") {
+            Some("result" | "error") => return,
+            Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
+                log::warn!("registration refused: address={address} reason=too-many");
+                Err(StanzaError::new(Condition::ResourceConstraint))
+            }
+            Some("set") => {
+                self.addresses.count(now_ms, address, what);
+                iq::register::handle_unauthenticated(&mut self.cx, &domain, iq)
+            }
+            _ => iq::register::handle_unauthenticated(&mut self.cx, &domain, iq),
+        };
+        let (kind, payload) = match result {
+            Ok(payload) => (IqType::Result, payload),
+            Err(error) => {
+                self.cx.storage.roll_back_handler();
+                (IqType::Error, Some(error.to_element()))
+            }
+        };
+        let mut reply = Stanza::new(StanzaKind::Iq(kind), domain.into(), None);
+        reply.id = iq.attr("id").map(str::to_owned);
+        reply.children.extend(payload.map(Node::Element));
+        self.cx.out.push_stanza(id, &reply);
+    }
+
+    /// Ends a stream from our side, or answers its end: the peer is told, then the others, and
+    /// the connection closes when everything is written.
+    pub(super) fn end_stream(&mut self, id: SessionId, error: Option<StreamError>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.hold == Hold::Ended {
+            return;
+        }
+        let was_in_handshake = session.hold == Hold::Tls;
+        session.hold = Hold::Ended;
+        session.is_pending = false;
+        if let Some(error) = &error {
+            let who = session.full_jid.as_ref().map_or("-", Jid::as_str);
+            let condition = error.condition.as_str();
+            log::debug!("stream ends: address={} jid={who} error={condition}", session.address);
+        }
+        if was_in_handshake {
+            // No stream to end: whatever we wrote would be taken for a TLS record.
+            self.cx.actions.extend(session.conn.map(Action::Abort));
+        } else {
+            let mut bytes = Vec::new();
+            if let Some(error) = &error {
+                session.negotiation.open_for_error(&mut self.cx, id);
+                write_stream_error(&mut bytes, error);
+            }
+            if session.negotiation.is_open() {
+                bytes.extend_from_slice(b"</stream:stream>");
+            }
+            self.cx.out.push_end(id, &bytes);
+            let deadline_ms = self.cx.now.mono_ms + self.cx.config.shutdown.clients_ms;
+            let action = |conn| Action::CloseAfterFlush { conn, deadline_ms };
+            self.cx.actions.extend(session.conn.map(action));
+        }
+        self.leave(id);
+    }
+
+    /// A session is over for everybody else: it leaves its rooms and its account.
+    pub(super) fn leave(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.full_jid.take().is_some() {
+            self.muc.handle_session_end(&mut self.cx, id, None);
+            self.im.handle_session_end(&mut self.cx, id);
+        }
+    }
+
+    /// Sets the timer of a session, unless one is set that fires before.
+    pub(super) fn set_timer(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(due_ms) = session.next_deadline_ms(&self.cx.config.limits) else { return };
+        if session.timer_ms.is_none_or(|set_ms| set_ms > due_ms) {
+            session.timer_ms = Some(due_ms);
+            self.cx.timers.set(due_ms, crate::timers::TimerKey::Session(id));
+        }
+    }
+
+    /// A timer of a session fired: does what is due, and sets the next one.
+    pub(super) fn handle_session_timer(&mut self, id: SessionId) {
+        let now_ms = self.cx.now.mono_ms;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.timer_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return; // An earlier timer has replaced this one.
+        }
+        session.timer_ms = None;
+        let due_ms = session.next_deadline_ms(&self.cx.config.limits);
+        if due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            self.begin_chain();
+            self.handle_deadline(id);
+            self.finish_chain();
+        }
+        self.set_timer(id);
+    }
+
+    fn handle_deadline(&mut self, id: SessionId) {
+        let now_ms = self.cx.now.mono_ms;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match session.hold {
+            Hold::Failure(_) => {
+                session.hold = Hold::None;
+                if let Err(error) = session.negotiation.send_failure(&mut self.cx, id) {
+                    self.end_stream(id, Some(error));
+                }
+                self.resume(id);
+            }
+            _ if session.full_jid.is_none() || session.pinged_ms.is_some() => {
+                self.end_stream(id, Some(StreamCondition::ConnectionTimeout.into()));
+            }
+            _ => {
+                // Silent for long: an answer of any kind shows that the client is there.
+                session.pinged_ms = Some(now_ms);
+                let Some(domain) = session.negotiation.host().cloned() else { return };
+                let to = session.full_jid.clone();
+                let id_text = Some(self.cx.random_hex(6));
+                let ping = Stanza::new(StanzaKind::Iq(IqType::Get), domain.into(), to)
+                    .with_id(id_text)
+                    .with_child(Element::new("ping", ns::PING));
+                self.cx.out.push_stanza(id, &ping);
+            }
+        }
+    }
+}
+
+/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser.
+pub(super) fn restart(session: &mut Session, limits: &crate::config::Limits) {
+    let authenticated = session.is_authenticated();
+    session.parser = StreamParser::new(xml_limits(limits, authenticated));
+}
+
+/// RFC 6120 §4.9.3: which condition a fault of the XML is.
+fn stream_error_of(error: XmlError) -> StreamError {
+    match error {
+        XmlError::NotWellFormed => StreamCondition::NotWellFormed.into(),
+        XmlError::Restricted => StreamCondition::RestrictedXml.into(),
+        XmlError::UnsupportedEncoding => StreamCondition::UnsupportedEncoding.into(),
+        XmlError::UnboundPrefix => StreamCondition::NotWellFormed.into(),
+        XmlError::TooLarge => StreamError::new(StreamCondition::PolicyViolation)
+            .with_text("the stanza is larger than this server allows"),
+        XmlError::TooComplex => StreamError::new(StreamCondition::PolicyViolation)
+            .with_text("the stanza has more depth, attributes or elements than this server allows"),
+        XmlError::StrayText => StreamCondition::BadFormat.into(),
+    }
+}
+
+fn write_stream_error(bytes: &mut Vec<u8>, error: &StreamError) {
+    bytes.extend_from_slice(b"<stream:error>");
+    let condition = Element::new(error.condition.as_str(), ns::STREAM_ERRORS);
+    write_element(bytes, &condition, ns::CLIENT);
+    if let Some(text) = &error.text {
+        let text = Element::new("text", ns::STREAM_ERRORS).with_text(text.as_ref());
+        write_element(bytes, &text, ns::CLIENT);
+    }
+    bytes.extend_from_slice(b"</stream:error>");
+}

@@ -1,0 +1,107 @@
+//! Accounts at rest: an address and the SCRAM keys of its password. Removing one removes its
+//! roster with it.
+
+use rusqlite::{Row, params};
+
+use super::{Storage, StorageError};
+use crate::credentials::{Credentials, ScramKeys};
+use crate::xmpp::BareJid;
+
+impl Storage {
+    /// The credentials of an account, or `None` when there is no such account.
+    pub fn account(&mut self, account: &BareJid) -> Result<Option<Credentials>, StorageError> {
+        let Some(local) = account.local() else { return Ok(None) };
+        self.read_one(
+            "SELECT sha1_salt, sha1_iterations, sha1_stored_key, sha1_server_key,
+                    sha256_salt, sha256_iterations, sha256_stored_key, sha256_server_key
+             FROM account WHERE domain = ?1 AND local = ?2",
+            (account.domain(), local),
+            |row| Ok(Credentials { sha1: keys(row, 0)?, sha256: keys(row, 4)? }),
+        )
+    }
+
+    /// Creates an account; `false` when it exists already.
+    pub fn account_create(
+        &mut self,
+        account: &BareJid,
+        credentials: &Credentials,
+    ) -> Result<bool, StorageError> {
+        let Some(local) = account.local() else { return Err(StorageError::Failed) };
+        let Credentials { sha1, sha256 } = credentials;
+        let rows = self.write(
+            "INSERT INTO account (domain, local,
+                    sha1_salt, sha1_iterations, sha1_stored_key, sha1_server_key,
+                    sha256_salt, sha256_iterations, sha256_stored_key, sha256_server_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (domain, local) DO NOTHING",
+            params![
+                account.domain(),
+                local,
+                sha1.salt,
+                sha1.iterations,
+                sha1.stored_key,
+                sha1.server_key,
+                sha256.salt,
+                sha256.iterations,
+                sha256.stored_key,
+                sha256.server_key,
+            ],
+        )?;
+        Ok(rows > 0)
+    }
+
+    /// Changes the credentials; `false` when there is no such account.
+    pub fn account_change(
+        &mut self,
+        account: &BareJid,
+        credentials: &Credentials,
+    ) -> Result<bool, StorageError> {
+        let Some(local) = account.local() else { return Ok(false) };
+        let Credentials { sha1, sha256 } = credentials;
+        let rows = self.write(
+            "UPDATE account SET
+                    sha1_salt = ?3, sha1_iterations = ?4,
+                    sha1_stored_key = ?5, sha1_server_key = ?6,
+                    sha256_salt = ?7, sha256_iterations = ?8,
+                    sha256_stored_key = ?9, sha256_server_key = ?10
+             WHERE domain = ?1 AND local = ?2",
+            params![
+                account.domain(),
+                local,
+                sha1.salt,
+                sha1.iterations,
+                sha1.stored_key,
+                sha1.server_key,
+                sha256.salt,
+                sha256.iterations,
+                sha256.stored_key,
+                sha256.server_key,
+            ],
+        )?;
+        Ok(rows > 0)
+    }
+
+    /// Removes the account with its roster; `false` when there is no such account.
+    pub fn account_remove(&mut self, account: &BareJid) -> Result<bool, StorageError> {
+        let Some(local) = account.local() else { return Ok(false) };
+        let sql = "DELETE FROM account WHERE domain = ?1 AND local = ?2";
+        Ok(self.write(sql, (account.domain(), local))? > 0)
+    }
+
+    /// All accounts, sorted by domain and name.
+    pub fn accounts(&mut self) -> Result<Vec<BareJid>, StorageError> {
+        let sql = "SELECT local || '@' || domain FROM account ORDER BY domain, local";
+        let texts = self.read_all(sql, [], |row| row.get::<_, String>(0))?;
+        Ok(texts.iter().filter_map(|text| super::values::stored_jid(text)).collect())
+    }
+}
+
+/// Four columns as keys.
+fn keys(row: &Row<'_>, first: usize) -> rusqlite::Result<ScramKeys> {
+    Ok(ScramKeys {
+        salt: row.get(first)?,
+        iterations: row.get(first + 1)?,
+        stored_key: row.get(first + 2)?,
+        server_key: row.get(first + 3)?,
+    })
+}

@@ -1,0 +1,107 @@
+//! Stream features (RFC 6120 §4.3.2): what is offered when, in the order of XEP-0170.
+//!
+//! What is offered is what is accepted: the mechanisms come from the table of `sasl`, and the
+//! channel bindings are the very ones that a login is checked against.
+
+use super::sasl::{self, ChannelBindings};
+use crate::config::Limits;
+use crate::cx::Cx;
+use crate::xml::Element;
+use crate::xml::writer::write_element;
+use crate::xmpp::ns;
+
+/// What is offered before authentication.
+pub struct Before<'a> {
+    /// STARTTLS; `Some(true)`: nothing else is possible before it (RFC 6120 §5.3.1).
+    pub starttls: Option<bool>,
+    /// In-band registration (XEP-0077 §8).
+    pub has_registration: bool,
+    /// What can be bound; empty: no -PLUS mechanism.
+    pub bindings: &'a ChannelBindings,
+}
+
+impl Before<'_> {
+    /// `<stream:features/>` of a stream that nobody has logged in on.
+    pub fn write(&self, limits: &Limits) -> Vec<u8> {
+        let mut features = Vec::new();
+        if let Some(is_required) = self.starttls {
+            let required = is_required.then(|| Element::new("required", ns::TLS));
+            features.push(Element::new("starttls", ns::TLS).with_child_opt(required));
+        }
+        if self.has_registration {
+            features.push(Element::new("register", ns::REGISTER_FEATURE));
+        }
+        if self.starttls != Some(true) {
+            features.extend(channel_bindings(self.bindings));
+            features.push(mechanisms(!self.bindings.is_empty()));
+        }
+        // Without traffic a stream ends at the deadline for the login.
+        let idle_seconds = limits.unauthenticated_seconds;
+        features.extend(stream_limits(limits.stanza_bytes_unauthenticated, idle_seconds));
+        write(&features)
+    }
+}
+
+/// `<stream:features/>` after authentication.
+pub fn write_after_login(cx: &Cx) -> Vec<u8> {
+    let optional = Element::new("optional", ns::SESSION);
+    let mut features = vec![
+        Element::new("bind", ns::BIND),
+        Element::new("session", ns::SESSION).with_child(optional),
+    ];
+    if !cx.caps_ver.is_empty() {
+        features.push(
+            Element::new("c", ns::CAPS)
+                .with_attr("hash", "sha-1")
+                .with_attr("node", ns::CAPS_NODE)
+                .with_attr("ver", &*cx.caps_ver),
+        );
+    }
+    let limits = &cx.config.limits;
+    features.extend(stream_limits(limits.stanza_bytes, limits.idle_seconds));
+    write(&features)
+}
+
+/// RFC 6120 §6.4.1
+fn mechanisms(has_plus: bool) -> Element {
+    let mut mechanisms = Element::new("mechanisms", ns::SASL);
+    for (_, name) in sasl::offered(has_plus) {
+        mechanisms.push(Element::new("mechanism", ns::SASL).with_text(name));
+    }
+    mechanisms
+}
+
+/// XEP-0440 §2: at least one type, or nothing.
+fn channel_bindings(bindings: &ChannelBindings) -> Option<Element> {
+    if bindings.is_empty() {
+        return None;
+    }
+    let mut element = Element::new("sasl-channel-binding", ns::SASL_CHANNEL_BINDING);
+    for (kind, _) in &bindings.0 {
+        let binding = Element::new("channel-binding", ns::SASL_CHANNEL_BINDING);
+        element.push(binding.with_attr("type", *kind));
+    }
+    Some(element)
+}
+
+/// XEP-0478 §3.1; a limit of 0 is none and left out.
+fn stream_limits(bytes_max: usize, idle_seconds: u64) -> Option<Element> {
+    let mut limits = Element::new("limits", ns::STREAM_LIMITS);
+    let mut add = |name: &'static str, value: u64| {
+        if value > 0 {
+            limits.push(Element::new(name, ns::STREAM_LIMITS).with_text(value.to_string()));
+        }
+    };
+    add("max-bytes", bytes_max as u64);
+    add("idle-seconds", idle_seconds);
+    (!limits.children.is_empty()).then_some(limits)
+}
+
+fn write(features: &[Element]) -> Vec<u8> {
+    let mut bytes = b"<stream:features>".to_vec();
+    for feature in features {
+        write_element(&mut bytes, feature, ns::CLIENT);
+    }
+    bytes.extend_from_slice(b"</stream:features>");
+    bytes
+}

@@ -1,0 +1,276 @@
+//! A test client without I/O: bytes of the server in, bytes for the server out. It logs in by
+//! itself (STARTTLS, SASL, bind), or leaves everything to the script (`opens a connection`). All
+//! drivers and the simulation share it. It never answers what a script does not tell it to, but
+//! for the closing handshake.
+
+use std::collections::VecDeque;
+
+use tercet::xml::writer::escape_attr;
+use tercet::xml::{Attribute, Element, StreamEvent, StreamParser, XML_NS, XmlLimits};
+use tercet::xmpp::ns;
+
+use crate::sasl::{Login, Mechanism};
+
+/// What a client has seen, in order.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A first-level element; a stream header counts as one, without its children.
+    Element(Element),
+    /// `</stream:stream>`
+    Close,
+    /// The transport has ended, for good or ill.
+    End,
+}
+
+/// Who logs in, and how.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub user: String,
+    pub domain: String,
+    pub resource: Option<String>,
+    pub password: String,
+    pub mechanism: Mechanism,
+    pub with_tls: bool,
+}
+
+impl Identity {
+    pub fn bare_jid(&self) -> String {
+        format!("{}@{}", self.user, self.domain)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The script speaks for itself.
+    Raw,
+    Features,
+    Proceed,
+    Sasl,
+    FeaturesAfterLogin,
+    Bind,
+    Ready,
+}
+
+pub struct Client {
+    pub identity: Identity,
+    /// Bytes for the server.
+    pub out: Vec<u8>,
+    /// What the server sent and nobody has looked at yet.
+    pub inbox: VecDeque<Item>,
+    /// The bound address.
+    pub full_jid: Option<String>,
+    /// The transport is to switch to TLS now; then call [`Self::tls_is_up`].
+    pub wants_tls: bool,
+    /// What the server said that a client cannot accept: malformed XML, a failed login.
+    pub trouble: Option<String>,
+    /// The `<failure/>` of SASL.
+    pub failure: Option<Element>,
+    is_tls: bool,
+    closed: bool,
+    state: State,
+    parser: StreamParser,
+    login: Login,
+}
+
+fn parser() -> StreamParser {
+    StreamParser::new(XmlLimits {
+        stanza_bytes_max: 16 << 20,
+        depth_max: 1000,
+        attributes_max: 1000,
+        nodes_max: 1 << 20,
+    })
+}
+
+impl Client {
+    /// A client that logs in: its header is ready to be sent.
+    pub fn login(identity: Identity) -> Self {
+        let mut client = Self::raw(identity);
+        client.state = State::Features;
+        client.open_stream();
+        client
+    }
+
+    /// A client that only does what it is told.
+    pub fn raw(identity: Identity) -> Self {
+        let login = Login::new(identity.mechanism, &identity.user, &identity.password);
+        Self {
+            identity,
+            out: Vec::new(),
+            inbox: VecDeque::new(),
+            full_jid: None,
+            wants_tls: false,
+            trouble: None,
+            failure: None,
+            is_tls: false,
+            closed: false,
+            state: State::Raw,
+            parser: parser(),
+            login,
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Bytes of the server.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.trouble.is_some() {
+            return;
+        }
+        self.parser.feed(bytes);
+        loop {
+            match self.parser.next_event() {
+                Ok(None) => return,
+                Ok(Some(event)) => self.handle(event),
+                Err(error) => {
+                    let text = String::from_utf8_lossy(bytes);
+                    self.trouble = Some(format!("the server sent bad XML ({error:?}): {text}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The server has ended the transport.
+    pub fn end(&mut self) {
+        self.closed = true;
+        self.inbox.push_back(Item::End);
+    }
+
+    /// The transport has switched.
+    pub fn tls_is_up(&mut self) {
+        self.wants_tls = false;
+        self.is_tls = true;
+        self.parser = parser();
+        if self.state == State::Proceed {
+            self.state = State::Features;
+            self.open_stream();
+        }
+    }
+
+    /// Ends the stream as a client should.
+    pub fn close(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.out.extend_from_slice(b"</stream:stream>");
+        }
+    }
+
+    /// True when neither side has ended the stream.
+    pub fn is_open(&self) -> bool {
+        !self.closed
+    }
+
+    fn handle(&mut self, event: StreamEvent) {
+        let element = match event {
+            StreamEvent::Open(header) => {
+                let mut element = Element::new("stream", ns::STREAMS);
+                let attributes = [
+                    ("from", header.from),
+                    ("to", header.to),
+                    ("id", header.id),
+                    ("version", header.version),
+                ];
+                for (name, value) in attributes {
+                    element = element.with_attr_opt(name, value);
+                }
+                element.attributes.extend(header.lang.map(|value| Attribute {
+                    ns: XML_NS.into(),
+                    name: "lang".into(),
+                    value,
+                }));
+                if self.state == State::Raw {
+                    self.inbox.push_back(Item::Element(element));
+                }
+                return;
+            }
+            StreamEvent::Close => {
+                self.close();
+                self.inbox.push_back(Item::Close);
+                return;
+            }
+            StreamEvent::Stanza(element) => element,
+        };
+        match self.state {
+            State::Raw => {
+                // What follows comes in a new stream.
+                if element.is("success", ns::SASL) {
+                    self.parser = parser();
+                }
+                self.inbox.push_back(Item::Element(element));
+            }
+            State::Ready => self.inbox.push_back(Item::Element(element)),
+            _ => self.negotiate(&element),
+        }
+    }
+
+    fn negotiate(&mut self, element: &Element) {
+        match self.state {
+            State::Features if element.is("features", ns::STREAMS) => {
+                if self.identity.with_tls && !self.is_tls {
+                    self.send(&format!("<starttls xmlns='{}'/>", ns::TLS));
+                    self.state = State::Proceed;
+                    return;
+                }
+                let (name, initial) = (self.identity.mechanism.name(), self.login.initial());
+                let sasl = ns::SASL;
+                self.send(&format!("<auth xmlns='{sasl}' mechanism='{name}'>{initial}</auth>"));
+                self.state = State::Sasl;
+            }
+            State::Proceed if element.is("proceed", ns::TLS) => self.wants_tls = true,
+            State::Sasl if element.is("challenge", ns::SASL) => {
+                match self.login.respond(element.text().trim()) {
+                    Ok(response) => {
+                        let sasl = ns::SASL;
+                        self.send(&format!("<response xmlns='{sasl}'>{response}</response>"));
+                    }
+                    Err(why) => self.trouble = Some(why),
+                }
+            }
+            State::Sasl if element.is("success", ns::SASL) => {
+                self.trouble = self.login.check_success(&element.text()).err();
+                self.parser = parser();
+                self.state = State::FeaturesAfterLogin;
+                self.open_stream();
+            }
+            State::Sasl if element.is("failure", ns::SASL) => {
+                self.failure = Some(element.clone());
+                self.close();
+            }
+            State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
+                let resource = self.identity.resource.as_ref().map_or_else(String::new, |name| {
+                    let mut escaped = Vec::new();
+                    escape_attr(&mut escaped, name);
+                    format!("<resource>{}</resource>", String::from_utf8_lossy(&escaped))
+                });
+                let bind = format!("<bind xmlns='{}'>{resource}</bind>", ns::BIND);
+                self.send(&format!("<iq type='set' id='bind'>{bind}</iq>"));
+                self.state = State::Bind;
+            }
+            State::Bind if element.attr("type") == Some("result") => {
+                let bind = element.child("bind", ns::BIND);
+                self.full_jid = bind.and_then(|b| b.child("jid", ns::BIND)).map(Element::text);
+                match self.full_jid {
+                    Some(_) => self.state = State::Ready,
+                    None => self.trouble = Some("bind without a jid".to_owned()),
+                }
+            }
+            state => {
+                let got = crate::matcher::to_text(element);
+                self.trouble = Some(format!("during the login ({state:?}) came {got}"));
+            }
+        }
+    }
+
+    fn open_stream(&mut self) {
+        let to = self.identity.domain.clone();
+        self.send(&format!(
+            "<?xml version='1.0'?><stream:stream to='{to}' version='1.0' xml:lang='en' \
+             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        ));
+    }
+
+    fn send(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+}
