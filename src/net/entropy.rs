@@ -5,6 +5,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::cx::Entropy;
 
 /// The generator of the operating system.
+#[derive(Default)]
 pub struct SystemEntropy {
     random: SystemRandom,
 }
@@ -12,7 +13,7 @@ pub struct SystemEntropy {
 impl SystemEntropy {
     /// The generator of the operating system.
     pub fn new() -> Self {
-        Self { random: SystemRandom::new() }
+        Self::default()
     }
 }
 
