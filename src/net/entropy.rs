@@ -5,7 +5,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::cx::Entropy;
 
 /// The generator of the operating system.
-#[derive(Default)]
 pub struct SystemEntropy {
     random: SystemRandom,
 }
@@ -13,7 +12,13 @@ pub struct SystemEntropy {
 impl SystemEntropy {
     /// The generator of the operating system.
     pub fn new() -> Self {
-        Self::default()
+        Self { random: SystemRandom::new() }
+    }
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
