@@ -193,6 +193,7 @@ impl Core for Echo {
             self.actions.push_back(Action::Resume(conn));
             let text = format!("<{} turns>", self.turns - peer.turns);
             self.push(conn, text.as_bytes());
+            self.actions.push_back(Action::Resume(conn));
         }
     }
 
