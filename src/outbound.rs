@@ -126,7 +126,7 @@ impl Outbox {
 
     /// Bytes that the present transport may take: those before the switch to TLS, or all.
     pub fn transport_len(&self) -> usize {
-        self.starttls_at.map_or(self.len, |at| (at - self.taken) as usize)
+        self.starttls_at.map_or(self.len, |at| self.len.min((at - self.taken) as usize))
     }
 
     /// True when everything before the switch to TLS is written and the switch is due.

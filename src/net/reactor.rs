@@ -283,9 +283,6 @@ impl<C: Core> Reactor<C> {
         if old.listen != new.listen || old.listen_tls != new.listen_tls {
             log::warn!("other addresses to listen on take effect at the next start");
         }
-        if self.config.data != config.data {
-            log::warn!("another data folder takes effect at the next start");
-        }
         self.config = Rc::clone(&config);
         self.core.handle_reload(now, config);
         log::info!("the configuration was read again");

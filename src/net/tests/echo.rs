@@ -190,6 +190,7 @@ impl Core for Echo {
             let peer = self.peers.get_mut(&conn).expect("alive");
             peer.wake_ms = None;
             peer.wish = ReadWish::Read;
+            self.actions.push_back(Action::Resume(conn));
             let text = format!("<{} turns>", self.turns - peer.turns);
             self.push(conn, text.as_bytes());
             self.actions.push_back(Action::Resume(conn));
