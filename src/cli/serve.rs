@@ -76,7 +76,9 @@ fn greeting(config: &Config, files: &Files) -> String {
     let domain = &config.domains[0];
     let domains = join(config.domains.iter());
     let listen = join(config.c2s.listen.iter().chain(&config.c2s.listen_tls));
-    let (data, rooms) = (config.data.display(), config.rooms.domains.first());
+    let rooms = config.rooms.domains.first();
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let data = data.display();
     let mut options = String::new();
     for (name, path) in [("-c", &files.config), ("-d", &files.data)] {
         if let Some(path) = path {
@@ -110,10 +112,10 @@ mod tests {
 
     #[test]
     fn three_lines_say_how_to_begin() {
-        let mut config = Config::default();
+        let mut config = Config { data: "/srv/chat".into(), ..Config::default() };
         assert_eq!(
             greeting(&config, &Files::default()),
-            "serving localhost on 127.0.0.1:5222, [::1]:5222, data in tercet-data\n\
+            "serving localhost on 127.0.0.1:5222, [::1]:5222, data in /srv/chat\n\
              account: tercet user add you@localhost, or register from this machine with any \
              client\n\
              room:    join room@conference.localhost (any name makes a room)"

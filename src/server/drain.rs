@@ -122,9 +122,7 @@ impl Server {
         let ids = self.sessions.ids();
         self.begin_chain();
         self.muc.shut_down(&mut self.cx);
-        for &id in &ids {
-            self.leave(id);
-        }
+        self.im.shut_down(&mut self.cx, &ids);
         self.finish_chain();
         self.begin_chain();
         for id in ids {
