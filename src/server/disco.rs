@@ -4,6 +4,7 @@
 use crate::cx::Cx;
 use crate::im;
 use crate::iq::{self, Scope};
+use crate::muc;
 use crate::xml::Element;
 use crate::xmpp::disco::{DiscoInfo, Identity};
 use crate::xmpp::ns;
@@ -19,6 +20,24 @@ pub fn server_info() -> DiscoInfo {
     features.dedup();
     let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
     DiscoInfo { identities: vec![identity], features, forms: Vec::new() }
+}
+
+/// The answer to a request for the features of the room service; `None`: it is not that.
+pub fn answer_room_service(stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
+    let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
+    let Some(payload) = stanza.iq_payload().filter(|_| is_get) else { return Ok(None) };
+    if !payload.is("query", ns::DISCO_INFO) {
+        return Ok(None);
+    }
+    if payload.attr("node").is_some() {
+        return Err(Condition::ItemNotFound.into());
+    }
+    let mut info = muc::service_disco_info();
+    let own = iq::ROUTES.iter().filter(|route| route.scopes.contains(&Scope::RoomService));
+    info.features.extend(own.filter_map(|route| route.feature));
+    info.features.sort_unstable();
+    info.features.dedup();
+    Ok(Some(info.to_element(None)))
 }
 
 /// The answer to a disco request addressed to a domain with accounts; `None`: it is not disco.

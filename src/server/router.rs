@@ -86,11 +86,14 @@ impl Server {
     fn dispatch(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
         let Some(to) = &stanza.to else { return self.handle_own(origin, stanza) };
         if self.cx.config.is_room_domain(to.domain()) {
-            if to.local().is_none()
-                && to.is_bare()
-                && self.is_routed_at(Scope::RoomService, &stanza)
-            {
-                return self.answer(origin, Scope::RoomService, &stanza);
+            if to.local().is_none() && to.is_bare() {
+                if let Some(payload) = super::disco::answer_room_service(&stanza)? {
+                    self.cx.reply(origin, &stanza, Some(payload));
+                    return Ok(());
+                }
+                if self.is_routed_at(Scope::RoomService, &stanza) {
+                    return self.answer(origin, Scope::RoomService, &stanza);
+                }
             }
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
