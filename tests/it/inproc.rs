@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tercet::cx::{Action, Now};
 use tercet::ids::ConnId;
-use tercet::server::{ReadWish, Server};
+use tercet::server::{ReadWish, Residue, Server};
 use tercet::stream::c2s::TlsInfo;
 
 use crate::driver::{Driver, Event, Link, PATIENCE_MS};
@@ -135,6 +135,11 @@ impl<P: Pace> World<P> {
         }
     }
 
+    /// Every connection breaks.
+    pub fn cut_all(&mut self) {
+        (0..self.pipes.len()).for_each(|link| self.cut(link));
+    }
+
     /// The TLS handshake, imagined. Bytes that were sent in the clear meanwhile make it fail.
     pub fn start_tls(&mut self, link: Link) -> Result<(), String> {
         let Some(pipe) = &mut self.pipes[link] else { return Ok(()) };
@@ -247,7 +252,7 @@ impl<P: Pace> World<P> {
                         self.server.handle_closed(self.now, pipe.id, "aborted");
                     }
                 }
-                // Every connection is asked for its wish in each round.
+                // Every pipe is looked at in every turn.
                 Action::Resume(_) => {}
                 Action::CloseListeners => self.is_listening = false,
                 Action::Exit(code) => self.exit = Some(code),
@@ -336,6 +341,17 @@ impl<P: Pace> InProcess<P> {
             }
         }
         Err("the server spins".to_owned())
+    }
+
+    /// Cuts what is still connected; then the server must hold nothing any more.
+    pub fn check_residue(&mut self) -> Result<(), String> {
+        if self.world.exit.is_some() {
+            return Ok(());
+        }
+        self.world.cut_all();
+        self.settle()?;
+        let residue = self.world.server.residue();
+        if residue == Residue::default() { Ok(()) } else { Err(format!("left over: {residue:?}")) }
     }
 }
 

@@ -79,7 +79,9 @@ fn in_process(scenario: &Scenario, pace: impl Pace) -> Result<Vec<(String, Strin
     let driver = InProcess::new(Setup::of(scenario, false)?, pace)?;
     let mut player = Player::new(scenario, PLAIN, driver);
     player.play()?;
-    Ok(player.transcripts())
+    let transcripts = player.transcripts();
+    player.driver.check_residue()?;
+    Ok(transcripts)
 }
 
 #[test]
