@@ -280,7 +280,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn() {
+        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
         self.cx.timers.next_due_ms()
