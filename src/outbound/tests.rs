@@ -1,3 +1,7 @@
+//! What is pushed comes out, once and in order, or is taken back; bounds and marks hold.
+
+use std::io::IoSlice;
+
 use super::*;
 use crate::xml::Element;
 use crate::xmpp::{MessageType, StanzaKind, ns};
