@@ -4,6 +4,7 @@ pub mod affiliation;
 pub mod dataform;
 pub mod datetime;
 pub mod disco;
+mod domain;
 pub mod error;
 pub mod jid;
 pub mod ns;
