@@ -255,7 +255,6 @@ impl<C: Core> Reactor<C> {
             match wish {
                 Wish::Shutdown(signal) => {
                     notify::stopping();
-                    log::info!("{signal}: shutting down");
                     self.core.handle_shutdown(now, signal);
                 }
                 Wish::Reload => {
