@@ -1,6 +1,6 @@
 use super::*;
 use crate::xml::Element;
-use crate::xmpp::{MessageType, StanzaKind};
+use crate::xmpp::{MessageType, StanzaKind, ns};
 
 /// What waits, as text, with nothing taken.
 fn waiting(outbox: &Outbox) -> String {
@@ -11,7 +11,7 @@ fn waiting(outbox: &Outbox) -> String {
 
 fn message(body_bytes: usize) -> Envelope {
     let from = Jid::parse("room@c.example/nick").unwrap();
-    let body = Element::new("body", crate::xmpp::ns::CLIENT).with_text("x".repeat(body_bytes));
+    let body = Element::new("body", ns::CLIENT).with_text("x".repeat(body_bytes));
     Envelope::new(
         &Stanza::new(StanzaKind::Message(MessageType::Groupchat), from, None).with_child(body),
     )

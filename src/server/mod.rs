@@ -94,6 +94,10 @@ impl Server {
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
         cx.caps_ver = disco::server_info().caps_ver().into();
+        // Made now: a storage that later takes no writes must not keep anybody from logging in.
+        let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        made.and_then(|_| cx.storage.commit())
+            .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
         Ok(Self {
