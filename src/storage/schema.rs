@@ -74,6 +74,8 @@ CREATE TABLE room_affiliation (
     reason TEXT,
     UNIQUE (room, jid)
 ) STRICT;
+
+CREATE INDEX room_affiliation_jid ON room_affiliation (jid);
 "];
 
 /// Applies the migrations that `connection` has not seen.
