@@ -13,6 +13,7 @@ mod scenario;
 mod setup;
 mod sim;
 mod socket;
+mod start;
 mod template;
 mod tidy;
 
