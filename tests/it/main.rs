@@ -14,6 +14,7 @@ mod setup;
 mod sim;
 mod socket;
 mod start;
+mod storage_lost;
 mod template;
 mod tidy;
 
