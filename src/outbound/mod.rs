@@ -100,6 +100,9 @@ pub struct Outboxes {
     handler: u64,
     /// Bytes pushed in this turn.
     turn_bytes: usize,
+    /// No fewer bytes than wait in all outboxes: what is written or lost is taken off only when
+    /// somebody needs to know exactly, so that a turn need not look at every session.
+    waiting_bytes_max: usize,
     /// `limits.outbox_bytes`; `usize::MAX` when off.
     outbox_bytes_max: usize,
     /// Stanzas lost because their session was cut, over the server's life.
@@ -118,6 +121,7 @@ impl Outboxes {
             handler_start: 0,
             handler: 1,
             turn_bytes: 0,
+            waiting_bytes_max: 0,
             outbox_bytes_max: 0,
             stanzas_dropped: 0,
         };
@@ -237,6 +241,7 @@ impl Outboxes {
         }
         let newly_dirty = !std::mem::replace(&mut outbox.dirty, true);
         self.turn_bytes += bytes;
+        self.waiting_bytes_max = self.waiting_bytes_max.saturating_add(bytes);
         self.turn.push(id);
         if newly_dirty {
             self.dirty.push_back(id);
@@ -318,7 +323,7 @@ impl Outboxes {
 
     /// Cuts the largest outboxes until at most `bytes_max` wait in all (0: no limit).
     pub fn enforce_total(&mut self, bytes_max: usize) {
-        if bytes_max == 0 {
+        if bytes_max == 0 || self.waiting_bytes_max <= bytes_max {
             return;
         }
         let mut waiting = self.bytes_waiting();
@@ -326,7 +331,7 @@ impl Outboxes {
             let largest = self.slots.iter_mut().filter(|(_, (_, outbox))| !outbox.cut);
             let Some((index, (generation, outbox))) = largest.max_by_key(|(_, (_, o))| o.len)
             else {
-                return;
+                break;
             };
             waiting -= outbox.len;
             outbox.cut = true;
@@ -336,5 +341,6 @@ impl Outboxes {
             self.stanzas_dropped += dropped;
             self.cut.push(id);
         }
+        self.waiting_bytes_max = waiting;
     }
 }

@@ -238,7 +238,11 @@ impl Server {
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
-                log::warn!("registration refused: address={address} reason=too-many");
+                // Said once: nothing else keeps a client from trying as fast as it can write.
+                let said_at = limits.registrations_per_address_per_minute.saturating_add(1);
+                if self.addresses.count(now_ms, address, what) == said_at {
+                    log::warn!("registration refused: address={address} reason=too-many");
+                }
                 Err(StanzaError::new(Condition::ResourceConstraint))
             }
             Some("set") => {
