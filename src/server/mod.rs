@@ -252,6 +252,10 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        // A limit of time may be nearer than before, or there was none.
+        for id in self.sessions.ids() {
+            self.set_timer(id);
+        }
     }
 
     /// Whether to read a connection now.

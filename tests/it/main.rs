@@ -8,6 +8,7 @@ mod inproc;
 mod matcher;
 mod player;
 mod process;
+mod reload;
 mod sasl;
 mod scenario;
 mod setup;
