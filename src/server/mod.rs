@@ -304,7 +304,6 @@ impl Server {
             self.cx.out.commit_turn();
             return;
         }
-        log::error!("storage: a commit failed; read-only until a probe works");
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
@@ -376,12 +375,8 @@ impl Server {
     }
 
     fn probe_storage(&mut self) {
-        if self.cx.storage.is_read_only() {
-            if self.cx.storage.probe() {
-                log::info!("storage: writable again");
-            } else {
-                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-            }
+        if !self.cx.storage.probe() {
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
         }
     }
 }
