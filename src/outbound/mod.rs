@@ -222,14 +222,15 @@ impl Outboxes {
         if outbox.sealed {
             return;
         }
-        if outbox.cut {
-            self.stanzas_dropped += u64::from(is_stanza);
-            return;
-        }
-        if outbox.len + bytes > outbox_bytes_max {
+        let was_cut = outbox.cut;
+        if was_cut || outbox.len + bytes > outbox_bytes_max {
             outbox.cut = true;
             self.stanzas_dropped += u64::from(is_stanza);
-            self.cut.push(id);
+            // Making it has taken its time all the same.
+            self.turn_bytes += bytes;
+            if !was_cut {
+                self.cut.push(id);
+            }
             return;
         }
         if outbox.handler.0 != handler {

@@ -4,6 +4,7 @@
 use crate::cx::Action;
 use crate::ids::{SessionId, Target};
 use crate::iq;
+use crate::outbound::Outbox;
 use crate::stream::c2s::Step;
 use crate::xml::writer::write_element;
 use crate::xml::{Element, Node, StreamEvent, StreamParser, XmlError};
@@ -19,13 +20,19 @@ use super::session::{Hold, Session, xml_limits};
 
 /// Stanzas of one session that are handled in one turn.
 const TURN_STANZAS_MAX: usize = 64;
+/// Bytes of answers that one session gets in one turn: what is long takes long to make.
+const TURN_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Server {
     /// Handles what the parser of a session has, up to the budget of a turn.
     pub(super) fn process(&mut self, id: SessionId) {
+        let waiting_before = self.cx.out.get(id).map_or(0, Outbox::len);
         for _ in 0..TURN_STANZAS_MAX {
             let Some(session) = self.sessions.get_mut(id) else { return };
-            if session.hold != Hold::None || self.cx.out.is_congested() {
+            let Some(outbox) = self.cx.out.get(id) else { return };
+            let is_served = outbox.len() > waiting_before.saturating_add(TURN_ANSWER_BYTES_MAX);
+            let is_over = session.hold != Hold::None || outbox.is_cut();
+            if is_over || is_served || self.cx.out.is_congested() {
                 session.is_pending = true;
                 return;
             }

@@ -11,7 +11,7 @@ use tercet::storage::Fault;
 use crate::setup::Setup;
 
 pub const NOW: Now = Now { mono_ms: 1000, unix_ms: 1_795_352_493_120 };
-const CONN: ConnId = ConnId { index: 0, generation: 1 };
+pub const CONN: ConnId = ConnId { index: 0, generation: 1 };
 const OPEN: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                     xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -21,6 +21,11 @@ pub fn turn(server: &mut Server, now: Now, input: &str) -> String {
     server.handle_timeout(now);
     server.handle_input(now, CONN, b"");
     server.commit(now);
+    written(server)
+}
+
+/// Takes what waits for the connection.
+pub fn written(server: &mut Server) -> String {
     let mut slices = [std::io::IoSlice::new(&[]); 64];
     let outbox = server.outbox(CONN).expect("a session");
     let used = outbox.slices(&mut slices);
@@ -34,8 +39,13 @@ pub fn server() -> Server {
     let accounts = vec![("romeo@localhost".to_owned(), "secret".to_owned())];
     let setup = Setup::new("", accounts, None).expect("a setup");
     let mut server = setup.server(NOW).expect("a server");
-    assert!(server.handle_accept(NOW, CONN, IpAddr::V4(Ipv4Addr::LOCALHOST), false));
+    accept(&mut server);
     server
+}
+
+/// The connection is accepted.
+pub fn accept(server: &mut Server) {
+    assert!(server.handle_accept(NOW, CONN, IpAddr::V4(Ipv4Addr::LOCALHOST), false));
 }
 
 /// romeo logs in and binds a resource.
