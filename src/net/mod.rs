@@ -36,8 +36,8 @@ use crate::storage::Storage;
 pub use self::control::SOCKET_FILE as CONTROL_SOCKET_FILE;
 
 /// Serves until the shutdown is complete; returns the exit code. `greet` is called once, when
-/// clients can connect, with the addresses that they can connect to; `reload` reads the configuration again. `Err`: why the server could not
-/// start, in words for the operator.
+/// clients can connect, with the addresses that they can connect to; `reload` reads the
+/// configuration again. `Err`: why the server could not start, in words for the operator.
 pub fn serve(
     config: Rc<Config>,
     storage: Storage,

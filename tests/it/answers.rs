@@ -53,7 +53,7 @@ fn long_answers_are_spread_over_turns() {
 fn nothing_is_made_for_a_session_that_is_over_its_limit() {
     let mut server = server("[limits]\noutbox_bytes = 330000\n");
     let change = "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>\
-                  <item jid='late@localhost'/></query></iq>";
+                  <item jid='c1@localhost' subscription='remove'/></query></iq>";
     server.handle_input(NOW, CONN, format!("{}{change}", ROSTER_GET.repeat(5)).as_bytes());
     server.commit(NOW);
     // Nothing of it is read by the client.
