@@ -24,8 +24,9 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that may wait inside rustls.
 const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that a client may send before its handshake is done.
-const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a client may send before its handshake is done; a ClientHello with post-quantum keys
+/// has about 2 KiB, and rustls alone would collect 64 KiB.
+const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 /// Slices of one write.
 const SLICES_MAX: usize = 64;
 
@@ -83,8 +84,14 @@ pub enum Progress {
 enum Layer {
     Plain,
     /// TLS, before the name is known that the client wants.
-    Accepting(Acceptor),
+    Accepting(Box<Acceptor>),
     Tls(Box<Tls>),
+}
+
+impl Layer {
+    fn accepting() -> Self {
+        Self::Accepting(Box::default())
+    }
 }
 
 struct Tls {
@@ -105,7 +112,7 @@ pub struct Transport {
 impl Transport {
     /// A transport on a socket, with TLS from the first byte or without.
     pub fn new(stream: TcpStream, direct_tls: bool) -> Self {
-        let layer = if direct_tls { Layer::Accepting(Acceptor::default()) } else { Layer::Plain };
+        let layer = if direct_tls { Layer::accepting() } else { Layer::Plain };
         Self { stream, layer, handshake_bytes: 0 }
     }
 
@@ -116,7 +123,7 @@ impl Transport {
 
     /// Switches to TLS: the next bytes are the ClientHello.
     pub fn start_tls(&mut self) {
-        self.layer = Layer::Accepting(Acceptor::default());
+        self.layer = Layer::accepting();
     }
 
     /// True from the switch to TLS until its handshake is done.

@@ -13,41 +13,42 @@ use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind};
 /// The identity and features of the domains with accounts.
 pub fn server_info() -> DiscoInfo {
     let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS];
-    let own = iq::ROUTES.iter().filter(|route| route.scopes.contains(&Scope::Server));
     let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
-    features.extend(own.filter_map(|route| route.feature).chain(of_accounts));
-    features.sort_unstable();
-    features.dedup();
+    features.extend(iq::features(Scope::Server).chain(of_accounts));
     let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
-    DiscoInfo { identities: vec![identity], features, forms: Vec::new() }
+    let mut info = DiscoInfo { identities: vec![identity], ..DiscoInfo::default() };
+    info.add_features(features);
+    info
 }
 
-/// The answer to a request for the features of the room service; `None`: it is not that.
-pub fn answer_room_service(stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
+/// The answer to a disco request in this scope; `None`: somebody else answers (the room service
+/// its own disco#items, accounts through their table), or it is not disco.
+pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
     let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
     let Some(payload) = stanza.iq_payload().filter(|_| is_get) else { return Ok(None) };
-    if !payload.is("query", ns::DISCO_INFO) {
-        return Ok(None);
+    match scope {
+        Scope::Server => answer_server(cx, payload),
+        Scope::RoomService if payload.is("query", ns::DISCO_INFO) => {
+            check_no_node(payload)?;
+            let mut info = muc::service_disco_info();
+            info.add_features(iq::features(Scope::RoomService));
+            Ok(Some(info.to_element(None)))
+        }
+        Scope::RoomService | Scope::Account => Ok(None),
     }
-    if payload.attr("node").is_some() {
-        return Err(Condition::ItemNotFound.into());
-    }
-    let mut info = muc::service_disco_info();
-    let own = iq::ROUTES.iter().filter(|route| route.scopes.contains(&Scope::RoomService));
-    info.features.extend(own.filter_map(|route| route.feature));
-    info.features.sort_unstable();
-    info.features.dedup();
-    Ok(Some(info.to_element(None)))
 }
 
-/// The answer to a disco request addressed to a domain with accounts; `None`: it is not disco.
-pub fn answer(cx: &Cx, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
-    let Some(payload) = stanza.iq_payload() else { return Ok(None) };
-    if stanza.kind != StanzaKind::Iq(IqType::Get) {
-        return Ok(None);
+fn check_no_node(payload: &Element) -> Result<(), StanzaError> {
+    match payload.attr("node") {
+        Some(_) => Err(Condition::ItemNotFound.into()),
+        None => Ok(()),
     }
-    let node = payload.attr("node");
+}
+
+/// A disco request to a domain with accounts.
+fn answer_server(cx: &Cx, payload: &Element) -> Result<Option<Element>, StanzaError> {
     if payload.is("query", ns::DISCO_INFO) {
+        let node = payload.attr("node");
         let own_caps = format!("{}#{}", ns::CAPS_NODE, cx.caps_ver);
         return match node {
             Some(node) if node != own_caps => Err(Condition::ItemNotFound.into()),
@@ -55,9 +56,7 @@ pub fn answer(cx: &Cx, stanza: &Stanza) -> Result<Option<Element>, StanzaError> 
         };
     }
     if payload.is("query", ns::DISCO_ITEMS) {
-        if node.is_some() {
-            return Err(Condition::ItemNotFound.into());
-        }
+        check_no_node(payload)?;
         let mut query = Element::new("query", ns::DISCO_ITEMS);
         for domain in &cx.config.rooms.domains {
             query.push(

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
 use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
+use crate::iq::{self, Scope};
 use crate::muc::Muc;
 use crate::outbound::Outbox;
 use crate::storage::Storage;
@@ -93,10 +94,16 @@ impl Server {
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
         cx.caps_ver = disco::server_info().caps_ver().into();
+        // Made now: a storage that later takes no writes must not keep anybody from logging in.
+        let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        made.and_then(|_| cx.storage.commit())
+            .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
+        let mut im = Im::new();
+        im.advertise(iq::features(Scope::Account));
         Ok(Self {
             cx,
             sessions: Sessions::default(),
-            im: Im::new(),
+            im,
             muc: Muc::new(),
             addresses: AddressLimits::default(),
             password_checks: VecDeque::new(),
@@ -273,7 +280,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn() {
+        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
         self.cx.timers.next_due_ms()

@@ -86,14 +86,9 @@ impl Server {
     fn dispatch(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
         let Some(to) = &stanza.to else { return self.handle_own(origin, stanza) };
         if self.cx.config.is_room_domain(to.domain()) {
-            if to.local().is_none() && to.is_bare() {
-                if let Some(payload) = super::disco::answer_room_service(&stanza)? {
-                    self.cx.reply(origin, &stanza, Some(payload));
-                    return Ok(());
-                }
-                if self.is_routed_at(Scope::RoomService, &stanza) {
-                    return self.answer(origin, Scope::RoomService, &stanza);
-                }
+            let is_service = to.local().is_none() && to.is_bare();
+            if is_service && self.answer_if_known(origin, Scope::RoomService, &stanza)? {
+                return Ok(());
             }
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
@@ -124,7 +119,7 @@ impl Server {
                 stanza.to = Some(stanza.from.to_bare().into());
                 self.im.deliver(&mut self.cx, origin, &stanza)
             }
-            StanzaKind::Iq(IqType::Get | IqType::Set) => self.answer_account(origin, &stanza, true),
+            StanzaKind::Iq(IqType::Get | IqType::Set) => self.answer_account(origin, &stanza),
             StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
         }
     }
@@ -152,7 +147,7 @@ impl Server {
             StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
                 let is_own = to.as_str() == stanza.from.bare_str();
                 if is_own {
-                    self.answer_account(origin, &stanza, false)
+                    self.answer_account(origin, &stanza)
                 } else {
                     let payload = im::answer_stranger(&stanza)?;
                     self.cx.reply(origin, &stanza, payload);
@@ -169,47 +164,48 @@ impl Server {
         }
     }
 
-    /// An iq get or set to the sender's own account; without `to`, what the server itself offers
-    /// is answered as well (RFC 6120 §10.3.3).
-    fn answer_account(
-        &mut self,
-        origin: Target,
-        stanza: &Stanza,
-        or_server: bool,
-    ) -> Result<(), StanzaError> {
-        let request = im_request(origin, stanza)?;
-        let found = im::ROUTES
-            .iter()
-            .find(|route| matches(route.ns, route.name, route.kind, stanza.kind, request.payload));
-        if let Some(route) = found {
-            let payload = (route.handler)(&mut self.im, &mut self.cx, &request)?;
-            self.cx.reply(origin, stanza, payload);
+    /// An iq get or set to the sender's own account, with its bare address or no `to` at all
+    /// (RFC 6120 §10.3.3).
+    fn answer_account(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let found = im::ROUTES.iter().find(|route| {
+            stanza.kind == StanzaKind::Iq(route.kind) && payload.is(route.name, route.ns)
+        });
+        let Some(route) = found else { return self.answer(origin, Scope::Account, stanza) };
+        let request = im::Request { origin, stanza, payload };
+        let payload = (route.handler)(&mut self.im, &mut self.cx, &request)?;
+        self.cx.reply(origin, stanza, payload);
+        Ok(())
+    }
+
+    /// An iq get or set to a domain of ours, or for one of the small services of an account.
+    fn answer(&mut self, origin: Target, scope: Scope, stanza: &Stanza) -> Result<(), StanzaError> {
+        if self.answer_if_known(origin, scope, stanza)? {
             return Ok(());
-        }
-        if or_server && self.is_routed_at(Scope::Server, stanza) {
-            return self.answer(origin, Scope::Server, stanza);
         }
         Err(Condition::ServiceUnavailable.into())
     }
 
-    fn is_routed_at(&self, scope: Scope, stanza: &Stanza) -> bool {
-        find_route(scope, stanza).is_some()
-    }
-
-    /// An iq get or set to a domain of ours.
-    fn answer(&mut self, origin: Target, scope: Scope, stanza: &Stanza) -> Result<(), StanzaError> {
-        if scope == Scope::Server
-            && let Some(payload) = super::disco::answer(&self.cx, stanza)?
-        {
-            self.cx.reply(origin, stanza, Some(payload));
-            return Ok(());
-        }
-        let route = find_route(scope, stanza).ok_or(Condition::ServiceUnavailable)?;
+    /// The same where somebody else may answer instead; false: nothing here does.
+    fn answer_if_known(
+        &mut self,
+        origin: Target,
+        scope: Scope,
+        stanza: &Stanza,
+    ) -> Result<bool, StanzaError> {
+        let StanzaKind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.kind else {
+            return Ok(false);
+        };
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
-        let request = iq::Request { origin, stanza, payload };
-        let payload = (route.handler)(&mut self.cx, &request)?;
-        self.cx.reply(origin, stanza, payload);
-        Ok(())
+        let answer = match super::disco::answer(&self.cx, scope, stanza)? {
+            Some(answer) => Some(answer),
+            None => {
+                let Some(route) = iq::route(scope, kind, payload) else { return Ok(false) };
+                (route.handler)(&mut self.cx, &iq::Request { origin, stanza, payload })?
+            }
+        };
+        self.cx.reply(origin, stanza, answer);
+        Ok(true)
     }
 
     /// A stanza to another server: there is no way there.
@@ -219,27 +215,4 @@ impl Server {
             _ => Err(Condition::RemoteServerNotFound.into()),
         }
     }
-}
-
-fn im_request(origin: Target, stanza: &Stanza) -> Result<im::Request<'_>, StanzaError> {
-    let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
-    Ok(im::Request { origin, stanza, payload })
-}
-
-fn matches(
-    ns: &str,
-    name: &str,
-    kind: IqType,
-    stanza_kind: StanzaKind,
-    payload: &crate::xml::Element,
-) -> bool {
-    stanza_kind == StanzaKind::Iq(kind) && payload.is(name, ns)
-}
-
-fn find_route(scope: Scope, stanza: &Stanza) -> Option<&'static iq::Route> {
-    let payload = stanza.iq_payload()?;
-    iq::ROUTES.iter().find(|route| {
-        route.scopes.contains(&scope)
-            && matches(route.ns, route.name, route.kind, stanza.kind, payload)
-    })
 }

@@ -449,5 +449,4 @@ fn push(cx: &mut Cx, session: SessionId, element: &Element) {
 }
 
 #[cfg(test)]
-#[path = "c2s_tests.rs"]
 mod tests;

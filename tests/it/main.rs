@@ -13,5 +13,6 @@ mod scenario;
 mod setup;
 mod socket;
 mod template;
+mod tidy;
 
 mod scenarios;

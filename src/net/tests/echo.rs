@@ -37,7 +37,7 @@ const PAUSE_MS: u64 = 60;
 /// What the core saw.
 #[derive(Debug)]
 pub enum Seen {
-    Accepted(ConnId),
+    Accepted,
     Tls(TlsInfo),
     End { bytes_before: usize },
     Closed(String),
@@ -104,6 +104,7 @@ impl Echo {
             b"<exit>" => self.actions.push_back(Action::Exit(7)),
             b"<doors>" => self.actions.push_back(Action::CloseListeners),
             b"<pause>" => peer.wish = ReadWish::Until(now.mono_ms + PAUSE_MS),
+            b"<never>" => peer.wish = ReadWish::No,
             b"<wait>" => {
                 peer.wish = ReadWish::No;
                 peer.turns = turns;
@@ -135,7 +136,7 @@ impl Core for Echo {
         };
         assert!(self.peers.insert(conn, peer).is_none(), "a handle is used once");
         self.conns.insert(session, conn);
-        let _ = self.seen.send(Seen::Accepted(conn));
+        let _ = self.seen.send(Seen::Accepted);
         true
     }
 
@@ -189,8 +190,10 @@ impl Core for Echo {
             let peer = self.peers.get_mut(&conn).expect("alive");
             peer.wake_ms = None;
             peer.wish = ReadWish::Read;
+            self.actions.push_back(Action::Resume(conn));
             let text = format!("<{} turns>", self.turns - peer.turns);
             self.push(conn, text.as_bytes());
+            self.actions.push_back(Action::Resume(conn));
         }
     }
 

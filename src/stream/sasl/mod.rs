@@ -7,8 +7,6 @@
 pub mod login;
 pub mod plain;
 pub mod scram;
-#[cfg(test)]
-pub(in crate::stream) mod test_client;
 
 use crate::credentials::ScramHash;
 use crate::xml::Element;

@@ -225,5 +225,4 @@ fn refused(text: &'static str) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "scram_tests.rs"]
 mod tests;

@@ -1,9 +1,9 @@
 //! SCRAM against the RFC's own examples, and against clients that lie.
 
-use super::super::test_client::{Client, Dice};
 use super::*;
 use crate::credentials::Credentials;
 use crate::cx::Entropy;
+use crate::stream::tests::{Client, Dice};
 
 struct Zero;
 
@@ -163,6 +163,10 @@ fn wrong_finals_are_refused() {
     check("c=biws", "b=biws", broken);
     let client = Client::new(ScramHash::Sha1, "alice", "wrong");
     assert_eq!(run(&client, false, &bindings(), |last| last), Err(wrong));
+    // Well signed, but not the nonce that was agreed.
+    let last_nonce = Some(format!("{}3rfcNHX", client.nonce));
+    let client = Client { last_nonce, ..Client::new(ScramHash::Sha1, "alice", "pencil") };
+    assert_eq!(run(&client, false, &bindings(), |last| last), Err(wrong));
     let exact = |last: String| last.split_once(",p=").map(|(l, _)| format!("{l},p=")).unwrap();
     let client = Client::new(ScramHash::Sha1, "alice", "pencil");
     assert_eq!(run(&client, false, &bindings(), exact), Err(wrong));
@@ -186,7 +190,7 @@ fn client_first_grammar() {
         check(text.as_bytes(), Err(malformed("invalid-username-encoding")));
     }
     let extension = Err(malformed("extensions-not-supported"));
-    check(b"n,,m=x,n=a,r=b", extension.clone());
+    check(b"n,,m=x,n=a,r=b", extension);
     check(b"n,,n=a,r=b,m=x", extension);
     check(b"n,,n=a\0,r=b", Err(malformed("invalid-encoding")));
     check(b"n,,n=a\xff,r=b", Err(malformed("invalid-encoding")));
@@ -217,7 +221,7 @@ fn client_first_grammar() {
         "n,,a,r=b",
     ];
     for text in bad {
-        check(text.as_bytes(), broken.clone());
+        check(text.as_bytes(), broken);
     }
 }
 

@@ -1,4 +1,5 @@
-//! The client's side of SCRAM, for tests: it can be told to lie.
+//! What the tests of this folder share: the client's side of SCRAM, which can be told to lie, and
+//! a generator for fuzz loops.
 
 use crate::credentials::ScramHash;
 use crate::xmpp::base64;
@@ -13,6 +14,8 @@ pub struct Client {
     pub username: String,
     pub password: String,
     pub nonce: String,
+    /// Put instead of the nonce into the last message, which is signed all the same.
+    pub last_nonce: Option<String>,
 }
 
 impl Client {
@@ -24,6 +27,7 @@ impl Client {
             username: username.to_owned(),
             password: password.to_owned(),
             nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            last_nonce: None,
         }
     }
 
@@ -59,6 +63,7 @@ impl Client {
         pbkdf2::derive(algorithm, count, &salt, self.password.as_bytes(), &mut salted);
         let client_key = self.hash.hmac(&salted, b"Client Key");
         let stored_key = self.hash.digest(&client_key);
+        let nonce = self.last_nonce.as_deref().unwrap_or(nonce);
         let binding = [self.gs2.as_bytes(), &self.binding].concat();
         let unproved = format!("c={},r={nonce}", base64::encode(&binding));
         let auth_message = format!("{},{server_first},{unproved}", self.bare());
@@ -71,7 +76,7 @@ impl Client {
     }
 }
 
-/// A generator for fuzz loops, from a seed (xorshift).
+/// A generator of numbers from a seed (xorshift).
 pub struct Dice(pub u64);
 
 impl Dice {
