@@ -48,9 +48,9 @@ const LIMITS: XmlLimits =
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>";
 const MESSAGE: &str = "<message to='lunch@conference.localhost' type='groupchat' \
-    id='8f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d4e5f'><body>When shall we three meet again, in thunder, \
+    id='8f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d4e5f'><body>When shall we three meet again, thunder, \
     lightning or in rain?</body><origin-id xmlns='urn:xmpp:sid:0' \
-    id='8f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d'/></message>";
+    id='8f1c2d3e-4a5b-6c7d-8e9f'/></message>";
 const PRESENCE: &str = "<presence to='lunch@conference.localhost/first'>\
     <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://example.org/client' \
     ver='QgayPKawpkPSDYmwT/WM94uAlu0='/><x xmlns='http://jabber.org/protocol/muc'>\

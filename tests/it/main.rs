@@ -11,6 +11,7 @@ mod process;
 mod sasl;
 mod scenario;
 mod setup;
+mod sim;
 mod socket;
 mod template;
 mod tidy;
