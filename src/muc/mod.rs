@@ -42,7 +42,7 @@ use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
 use crate::xmpp::{
-    BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+    BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
 };
 
 use room::Room;
@@ -87,9 +87,10 @@ fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
     Ok(())
 }
 
-/// The refusal of somebody who is not in the room (§7.4, §7.5).
+/// The refusal of somebody who is not in the room (§7.4, §7.5; the type is that of XEP-0410 §3.2:
+/// sending it again does not help, whatever is changed in it).
 fn not_in_room() -> StanzaError {
-    Condition::NotAcceptable.into()
+    StanzaError::new(Condition::NotAcceptable).with_type(ErrorType::Cancel)
 }
 
 /// The text of a `<reason/>`: `None` when it is absent or empty.

@@ -11,14 +11,13 @@ use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
 use crate::xml::{Element, Node};
-use crate::xmpp::{Condition, ErrorType, IqType, MessageType, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{Condition, IqType, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 /// The refusal of an iq to a seat by somebody outside (WIRE 29): split by payload.
 pub fn refusal_of_outsider(payload: &Element) -> StanzaError {
     match &*payload.ns {
         ns::DISCO_INFO | ns::DISCO_ITEMS => Condition::BadRequest.into(), // §6.6
-        // XEP-0410 §3.2: as its example has it.
-        _ => super::not_in_room().with_type(ErrorType::Cancel),
+        _ => super::not_in_room(),                                        // XEP-0410 §3.2
     }
 }
 
