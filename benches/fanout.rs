@@ -150,7 +150,9 @@ fn shared(tail: &Bytes, stanzas: usize) -> (f64, f64) {
 
 fn main() {
     for &stanzas in TURNS {
-        println!("\n1×{RECIPIENTS}, {stanzas} stanza(s) per turn: ns (allocations) per recipient\n");
+        println!(
+            "\n1×{RECIPIENTS}, {stanzas} stanza(s) per turn: ns (allocations) per recipient\n"
+        );
         println!("| bytes | outboxes | tail copied | tail shared |");
         println!("|--:|--:|--:|--:|");
         let mut crossover = None;

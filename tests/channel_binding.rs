@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 
 #[path = "../benches/throughput/scram.rs"]
 mod scram;
@@ -225,8 +227,7 @@ fn a_man_in_the_middle_is_noticed() {
         assert_eq!(outcome, refused, "{mechanism}, the exporter of another connection");
 
         // The hash of another certificate.
-        let outcome =
-            server.connect(TLS13).log_in(mechanism, "p=tls-server-end-point,,", &[7; 32]);
+        let outcome = server.connect(TLS13).log_in(mechanism, "p=tls-server-end-point,,", &[7; 32]);
         assert_eq!(outcome, refused, "{mechanism}, another certificate");
 
         // The data of one kind under the name of the other.

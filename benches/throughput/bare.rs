@@ -158,7 +158,8 @@ impl Bare {
 
 /// Serves until standard input ends.
 pub fn serve(write_each: bool, tls: bool) -> Result<(), std::io::Error> {
-    let tls = if tls { Some(crate::tls::server_config().map_err(std::io::Error::other)?) } else { None };
+    let tls =
+        if tls { Some(crate::tls::server_config().map_err(std::io::Error::other)?) } else { None };
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;

@@ -104,7 +104,8 @@ fn run(arguments: &[String]) -> Result<(), String> {
     process::pin(0, 1)?;
     let rows = match matches.opt_str("target") {
         Some(target) => {
-            let address = target.parse::<SocketAddr>().map_err(|error| format!("{target}: {error}"))?;
+            let address =
+                target.parse::<SocketAddr>().map_err(|error| format!("{target}: {error}"))?;
             if !address.ip().is_loopback() {
                 return Err(format!("{target} is not on this machine's loopback"));
             }

@@ -159,7 +159,13 @@ impl Bench<'_> {
     }
 
     /// Logs in, or greets the bare loop with groups of `size`.
-    fn open(&self, client: &mut Client, count: usize, size: usize, echo: bool) -> Result<(), String> {
+    fn open(
+        &self,
+        client: &mut Client,
+        count: usize,
+        size: usize,
+        echo: bool,
+    ) -> Result<(), String> {
         if !self.options.bare {
             let openings = self.login_openings(count, Mechanism::ScramSha1);
             return client.open_all(openings, LOGINS_AT_ONCE);

@@ -11,7 +11,9 @@ mod process;
 mod sasl;
 mod scenario;
 mod setup;
+mod sim;
 mod socket;
 mod template;
+mod tidy;
 
 mod scenarios;

@@ -122,7 +122,8 @@ impl Setup {
             let data = folder.path().join("data").display().to_string();
             table.insert("data".to_owned(), data.into());
         }
-        let config = Rc::new(read_config(&table.to_string())?);
+        let config = Config::parse(&table.to_string(), Path::new("."));
+        let config = Rc::new(config.map_err(|e| e.to_string())?);
         let setup = Self { toml: table, config, accounts, folder };
         if setup.folder.is_some() {
             let mut storage = setup.open_storage()?;
@@ -161,12 +162,6 @@ impl Setup {
         }
         storage.commit().map_err(|e| format!("{e:?}"))
     }
-}
-
-fn read_config(_text: &str) -> Result<Config, String> {
-    let mut config = Config::default();
-    config.c2s.require_tls = false;
-    Ok(config)
 }
 
 fn parse_toml(text: &str) -> Result<toml::Table, String> {
