@@ -2,16 +2,21 @@
 //! and the rules of layers and style. One crate, so that it links once.
 #![forbid(unsafe_code)]
 
+mod advisories;
 mod client;
+mod crash;
 mod driver;
 mod inproc;
+mod limits;
 mod matcher;
+mod party;
 mod player;
 mod process;
 mod sasl;
 mod scenario;
 mod setup;
 mod sim;
+mod shutdown;
 mod socket;
 mod template;
 mod tidy;
