@@ -244,7 +244,7 @@ mod tests {
         for wrong in ["", "pencil ", "Pencil", "penci", "pencill", "\u{7}", &"x".repeat(5000)] {
             assert!(!credentials.verify(wrong), "{wrong:?}");
         }
-        // SASLprep: soft hyphen is mapped to nothing, roman numeral nine is normalised (RFC 4013 §3).
+        // SASLprep (RFC 4013 §3): the soft hyphen vanishes, the roman numeral nine is two letters.
         assert!(Credentials::derive("I\u{ad}X", 1, &mut Counting(0)).unwrap().verify("\u{2168}"));
         // Different salts, and each hash has its own.
         let other = Credentials::derive("pencil", 10, &mut Counting(9)).unwrap();

@@ -24,7 +24,7 @@ pub(super) fn run(files: &Files) -> Result<u8, String> {
     let folder = DataFolder::hold(&config.data).map_err(|error| error.to_string())?;
     let storage = Storage::open(folder.path(), config.storage.synchronous)?;
     warn_cleartext(&config);
-    super::say(&greeting(&config, files));
+    super::say(&greeting(env!("CARGO_PKG_VERSION"), &config, files));
     let config = Rc::new(config);
     let mut reload = {
         let (files, started) = (files.clone(), Rc::clone(&config));
@@ -72,11 +72,13 @@ fn raise_descriptors(connections_max: usize) {
 }
 
 /// The three lines for whoever starts it for the first time.
-fn greeting(config: &Config, files: &Files) -> String {
+fn greeting(version: &str, config: &Config, files: &Files) -> String {
     let domain = &config.domains[0];
     let domains = join(config.domains.iter());
     let listen = join(config.c2s.listen.iter().chain(&config.c2s.listen_tls));
-    let (data, rooms) = (config.data.display(), config.rooms.domains.first());
+    let rooms = config.rooms.domains.first();
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let data = data.display();
     let mut options = String::new();
     for (name, path) in [("-c", &files.config), ("-d", &files.data)] {
         if let Some(path) = path {
@@ -94,7 +96,7 @@ fn greeting(config: &Config, files: &Files) -> String {
     };
     let room = rooms.map_or("none".to_owned(), |rooms| format!("join room@{rooms} ({create})"));
     format!(
-        "serving {domains} on {listen}, data in {data}\n\
+        "Tercet {version}: {domains} on {listen}, data in {data}\n\
          account: tercet user add you@{domain}{options}{register}\n\
          room:    {room}"
     )
@@ -110,17 +112,17 @@ mod tests {
 
     #[test]
     fn three_lines_say_how_to_begin() {
-        let mut config = Config::default();
+        let mut config = Config { data: "/srv/chat".into(), ..Config::default() };
         assert_eq!(
-            greeting(&config, &Files::default()),
-            "serving localhost on 127.0.0.1:5222, [::1]:5222, data in tercet-data\n\
+            greeting("0.0.0", &config, &Files::default()),
+            "Tercet 0.0.0: localhost on 127.0.0.1:5222, [::1]:5222, data in /srv/chat\n\
              account: tercet user add you@localhost, or register from this machine with any \
              client\n\
              room:    join room@conference.localhost (any name makes a room)"
         );
         config.registration.in_band = InBand::Off;
         let files = Files { config: Some("t.toml".into()), data: None };
-        let text = greeting(&config, &files);
+        let text = greeting("0.0.0", &config, &files);
         assert!(text.contains("user add you@localhost -c t.toml\n"), "{text}");
         assert_eq!(text.lines().count(), 3);
     }

@@ -84,17 +84,17 @@ fn on_storage(
         Action::Add(jid) => {
             let account = address(jid)?;
             accounts::add(storage, config, entropy, &account, password)?;
-            format!("account {account} added")
+            format!("added {account}")
         }
         Action::Passwd(jid) => {
             let account = address(jid)?;
             accounts::change_password(storage, config, entropy, &account, password)?;
-            format!("password of {account} changed")
+            format!("changed the password of {account}")
         }
         Action::Del(jid) => {
             let account = address(jid)?;
             accounts::remove(storage, &account)?;
-            format!("account {account} removed")
+            format!("removed {account}")
         }
         Action::List => {
             let accounts = storage.accounts()?;
@@ -103,4 +103,57 @@ fn on_storage(
     };
     storage.commit()?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::tests::TempFolder;
+    use std::path::Path;
+
+    /// Without a server, on this data folder.
+    fn offline(data: &Path, action: &Action, password: &str) -> Result<String, String> {
+        let mut config = Config { data: data.to_owned(), ..Config::default() };
+        config.sasl.iterations = 4096;
+        on_folder(&config, action, password, None)
+    }
+
+    #[test]
+    fn accounts_without_a_server() {
+        let folder = TempFolder::new("user");
+        let data = folder.path().join("data");
+        let jid = || "You@localhost".to_owned();
+        let done = |action: &Action, password: &str| offline(&data, action, password);
+        let added = done(&Action::Add(jid()), "secret").expect("added");
+        let place = format!("added you@localhost (in a new data folder, {})", data.display());
+        assert_eq!(added, place);
+        assert_eq!(done(&Action::List, "").as_deref(), Ok("you@localhost\n"));
+        let changed = done(&Action::Passwd(jid()), "other");
+        assert_eq!(changed.as_deref(), Ok("changed the password of you@localhost"));
+        for (action, password, want) in [
+            (Action::Add(jid()), "secret", "exists already"),
+            (Action::Add("me@localhost".to_owned()), "", "password is empty"),
+            (Action::Add("me@elsewhere".to_owned()), "secret", "elsewhere"),
+            (Action::Passwd("me@localhost".to_owned()), "secret", "no account me@localhost"),
+            (Action::Del("me@localhost".to_owned()), "", "no account me@localhost"),
+            (Action::Del("localhost".to_owned()), "", "not an address"),
+        ] {
+            let error = done(&action, password).expect_err("refused");
+            assert!(error.contains(want), "{action:?}: {error}");
+        }
+        let removed = done(&Action::Del(jid()), "");
+        assert_eq!(removed.as_deref(), Ok("removed you@localhost"));
+        assert_eq!(done(&Action::List, "").as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_not_worked_around() {
+        let folder = TempFolder::new("held");
+        let held = DataFolder::hold(folder.path()).expect("free");
+        let error = offline(folder.path(), &Action::List, "").expect_err("held");
+        assert!(error.contains("holds the data folder"), "{error}");
+        assert!(error.contains("does not answer"), "{error}");
+        drop(held);
+        assert!(offline(folder.path(), &Action::List, "").is_ok());
+    }
 }

@@ -161,6 +161,9 @@ impl Walk<'_> {
             all.into_iter().find(|key| key.rsplit('.').next() == Some(name))
         });
         match meant {
+            Some(key) if !prefix.is_empty() && !key.contains('.') => {
+                format!("unknown key; did you mean {key}, above the first section?")
+            }
             Some(key) => format!("unknown key; did you mean {key}?"),
             None => "unknown key".to_owned(),
         }

@@ -75,7 +75,10 @@ fn bad_texts_are_refused_with_line_and_key() {
         // Unknown keys.
         ("\ndomain = []", ":2: domain: unknown key; did you mean domains?"),
         ("[limits]\nroms = 1", ":2: limits.roms: unknown key; did you mean limits.rooms?"),
-        ("[limits]\nlog = 'info'", ":2: limits.log: unknown key; did you mean log?"),
+        (
+            "[limits]\nlog = 'info'",
+            ":2: limits.log: unknown key; did you mean log, above the first section?",
+        ),
         ("require_tls = true", ":1: require_tls: unknown key; did you mean c2s.require_tls?"),
         ("[c2s]\n\nport = 5222", ":3: c2s.port: unknown key"),
         ("[s2s]\nlisten = []", ":1: s2s: unknown key; did you mean c2s?"),

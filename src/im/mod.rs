@@ -193,7 +193,17 @@ impl Im {
                 self.accounts.remove(&record.account);
             }
         }
-        self.say_farewell(cx, record);
+        self.say_farewell(cx, &record);
+    }
+
+    /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
+    /// all of them are still there to hear it; then all are forgotten.
+    pub fn shut_down(&mut self, cx: &mut Cx, sessions: &[SessionId]) {
+        for record in sessions.iter().filter_map(|session| self.sessions.get(session)) {
+            self.say_farewell(cx, record);
+        }
+        let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
+        *self = Self { features_elsewhere, ..Self::default() };
     }
 
     /// Storage lost this turn's writes: cached rosters are read again.

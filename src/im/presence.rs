@@ -123,21 +123,24 @@ impl Im {
         }
     }
 
-    /// The same for a session that ended without a word (§4.5.2, §4.6.3 rule 3); it is forgotten
-    /// already and hears nothing.
-    pub(super) fn say_farewell(&self, cx: &mut Cx, session: Session) {
+    /// The same for a session that ended without a word (§4.5.2, §4.6.3 rule 3); it hears nothing
+    /// of it.
+    pub(super) fn say_farewell(&self, cx: &mut Cx, session: &Session) {
         if session.presence.is_none() && session.directed.is_empty() {
             return;
         }
         let kind = StanzaKind::Presence(PresenceType::Unavailable);
-        let presence = Stanza::new(kind, session.full_jid, None);
+        let presence = Stanza::new(kind, session.full_jid.clone(), None);
         let envelope = Envelope::new(&presence);
         let was_available = session.presence.is_some();
-        if was_available {
-            self.broadcast(cx, &session.account, &envelope);
+        let others = self.available_in(&session.account);
+        for (id, other, _) in others.filter(|_| was_available) {
+            if other.full_jid != session.full_jid {
+                cx.out.push_envelope(id, &envelope, &other.to);
+            }
         }
-        for target in session.directed {
-            self.dismiss(cx, &session.account, was_available, &target, &presence, &envelope);
+        for target in &session.directed {
+            self.dismiss(cx, &session.account, was_available, target, &presence, &envelope);
         }
     }
 

@@ -89,7 +89,7 @@ impl Room {
             self.accounts_with(affiliation).map(BareJid::as_str).collect()
         };
         let title = format!("Configuration of {}", self.jid);
-        Form::form(ns::MUC_ROOMCONFIG, &title, "Fields left out keep their value.")
+        Form::to_fill_in(ns::MUC_ROOMCONFIG, &title, "Fields left out keep their value.")
             .text(NAME, "Name", &options.name)
             .text(DESCRIPTION, "Description", &options.description)
             .text(LANG, "Language of the discussion", &options.lang)

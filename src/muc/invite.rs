@@ -41,7 +41,7 @@ fn invite(
     invites: &[&Element],
 ) -> Result<(), StanzaError> {
     let Some(inviter) = room.occupant_at(&message.from) else {
-        return Err(Condition::NotAcceptable.into()); // §7.8: in which one is an occupant.
+        return Err(super::not_in_room()); // §7.8: in which one is an occupant.
     };
     privilege::check_invite(&room.options, inviter.role, inviter.affiliation)?; // §9.5
     let inviter = inviter.identity();

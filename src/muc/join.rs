@@ -10,6 +10,7 @@ use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
 use crate::xml::Element;
+use crate::xmpp::jid::prepare_nick;
 use crate::xmpp::{
     Affiliation, BareJid, Condition, ErrorType, Jid, PresenceType, Stanza, StanzaError, ns,
 };
@@ -33,14 +34,12 @@ pub struct Join<'a> {
     pub is_creator: bool,
 }
 
-/// The nick of a seat's address, which is prepared already: not blank (§17.1), not too long.
+/// The nick of a seat's address: something is seen of it (§17.1), and it is not too long.
 pub fn check_nick(seat_jid: &Jid, config: &Config) -> Result<String, StanzaError> {
     let nick = seat_jid.resource().unwrap_or_default();
-    if nick.trim().is_empty() {
-        return Err(Condition::JidMalformed.into());
-    }
+    let nick = prepare_nick(nick).map_err(|_| Condition::JidMalformed)?;
     super::check_text_len(config, nick.len())?;
-    Ok(nick.to_owned())
+    Ok(nick)
 }
 
 impl Room {

@@ -34,7 +34,7 @@ impl Room {
     /// A message of type groupchat (§7.4).
     fn handle_groupchat(&mut self, cx: &mut Cx, message: Stanza) -> Result<(), StanzaError> {
         let Some(occupant) = self.occupant_at(&message.from) else {
-            return Err(Condition::NotAcceptable.into()); // §7.4: not in the room.
+            return Err(super::not_in_room()); // §7.4
         };
         let speaker = occupant.identity();
         if subject::is_change(&message) {

@@ -11,6 +11,7 @@ mod admin;
 mod changes;
 mod config_form;
 mod disco;
+mod dispatch;
 mod history;
 mod ids;
 mod invite;
@@ -41,12 +42,9 @@ use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
 use crate::xmpp::{
-    Affiliation, BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
-    StanzaKind, ns,
+    BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
 };
 
-use join::Join;
-use occupant::Payload;
 use room::Room;
 
 pub use service::disco_info as service_disco_info;
@@ -89,6 +87,12 @@ fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
     Ok(())
 }
 
+/// The refusal of somebody who is not in the room (§7.4, §7.5; the type is that of XEP-0410 §3.2:
+/// sending it again does not help, whatever is changed in it).
+fn not_in_room() -> StanzaError {
+    StanzaError::new(Condition::NotAcceptable).with_type(ErrorType::Cancel)
+}
+
 /// The text of a `<reason/>`: `None` when it is absent or empty.
 fn check_reason(config: &Config, reason: Option<&Element>) -> Result<Option<String>, StanzaError> {
     let text = reason.map(Element::text).filter(|text| !text.is_empty());
@@ -115,7 +119,7 @@ impl Muc {
         let is_join = stanza.kind == StanzaKind::Presence(PresenceType::Available)
             && stanza.child("x", ns::MUC).is_some();
         let result = if self.is_closed {
-            refuse_closed(&stanza, &to, is_join)
+            dispatch::refuse_closed(&stanza, &to, is_join)
         } else if to.local().is_none() {
             self.handle_service(cx, origin, &stanza, &to)
         } else {
@@ -134,226 +138,6 @@ impl Muc {
             }
             Ok(()) => Ok(()),
         }
-    }
-
-    fn handle_service(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        match stanza.kind {
-            StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
-                let result = self.service_request(cx, stanza, to.domain())?;
-                cx.reply(origin, stanza, Some(result));
-                Ok(())
-            }
-            StanzaKind::Iq(_) | StanzaKind::Message(_) => Err(Condition::ServiceUnavailable.into()),
-            StanzaKind::Presence(_) => Ok(()),
-        }
-    }
-
-    fn handle_room(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: Stanza,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        match (stanza.kind, to.resource().is_some()) {
-            (StanzaKind::Presence(kind), is_seat) => {
-                self.handle_presence(cx, origin, kind, &stanza, to, is_seat)
-            }
-            (StanzaKind::Message(kind), is_seat) => {
-                self.handle_message(cx, kind, stanza, to, is_seat)
-            }
-            (StanzaKind::Iq(IqType::Get | IqType::Set), false) => {
-                self.handle_room_request(cx, origin, &stanza, to)
-            }
-            (StanzaKind::Iq(IqType::Get | IqType::Set), true) => {
-                let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
-                let key = self.iq_key(cx);
-                match self.live(to) {
-                    Some(index) => {
-                        let room = &self.rooms[index];
-                        room.handle_seat_request(cx, &key, origin, &stanza, payload)
-                    }
-                    None => Err(private::refusal_of_outsider(payload).into()),
-                }
-            }
-            (StanzaKind::Iq(IqType::Result | IqType::Error), is_seat) => {
-                let key = self.iq_key(cx);
-                if is_seat && let Some(index) = self.live(to) {
-                    self.rooms[index].handle_seat_answer(cx, &key, stanza);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Presence to a room or a seat (§7.2, §7.6, §7.7, §7.14, §17.3).
-    fn handle_presence(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        kind: PresenceType,
-        stanza: &Stanza,
-        to: &Jid,
-        is_seat: bool,
-    ) -> Result<(), StanzaError> {
-        let live = self.live(to);
-        match kind {
-            // §7.2.1: no nick.
-            PresenceType::Available if !is_seat => Err(Condition::JidMalformed.into()),
-            PresenceType::Available => self.handle_available(cx, origin, stanza, to),
-            PresenceType::Unavailable | PresenceType::Error => {
-                let Some(index) = live else { return Ok(()) };
-                let room = &mut self.rooms[index];
-                if kind == PresenceType::Unavailable {
-                    let payload = presence::payload_of(&room.jid, stanza);
-                    room.leave(cx, &stanza.from, &payload, &[]);
-                } else if leave::means_gone(stanza) {
-                    room.leave(cx, &stanza.from, &Payload::default(), &[333]);
-                }
-                self.settle(index);
-                Ok(())
-            }
-            // WIRE 40: neither a join nor a leave.
-            _ => Ok(()),
-        }
-    }
-
-    fn handle_available(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        let Some(x) = stanza.child("x", ns::MUC) else {
-            return self.handle_update(cx, origin, stanza, to);
-        };
-        let account = stanza.from.to_bare();
-        let mut join = Join { target: origin, stanza, x, seat_jid: to, account, is_creator: false };
-        let found = self.find(cx, to)?;
-        if let Some(index) = found
-            && self.rooms[index].occupant_at(&stanza.from).is_some()
-        {
-            let result = self.rooms[index].resync(cx, &join);
-            self.settle(index);
-            return result;
-        }
-        join::check_nick(to, &cx.config)?;
-        if let Err(error) = self.check_visits(cx, origin) {
-            found.into_iter().for_each(|index| self.settle(index));
-            return Err(error);
-        }
-        let index = match found {
-            Some(index) => index,
-            None => {
-                join.is_creator = true;
-                self.create(cx, &to.to_bare(), &stanza.from)?
-            }
-        };
-        let result = self.rooms[index].join(cx, &join);
-        if join.is_creator && result.is_ok() {
-            self.set_lock_timer(cx);
-        }
-        self.settle(index);
-        result
-    }
-
-    /// Only sessions of this server take seats, and each only so many.
-    fn check_visits(&self, cx: &Cx, origin: Target) -> Result<(), StanzaError> {
-        let Target::Local(session) = origin else {
-            return Err(Condition::NotAcceptable.into());
-        };
-        let max = cx.config.limits.rooms_per_session;
-        let count = self.visits.get(&session).map_or(0, |visits| visits.rooms.len());
-        if max > 0 && count >= max {
-            let error = StanzaError::new(Condition::ResourceConstraint);
-            return Err(error.with_text("you are in too many rooms"));
-        }
-        Ok(())
-    }
-
-    /// Available presence without `<x/>`: news of an occupant, or of somebody who is out of step.
-    fn handle_update(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        let room = self.live(to).map(|index| &mut self.rooms[index]);
-        if let Some(room) = room {
-            if let Some(occupant) = room.occupant_at(&stanza.from) {
-                let payload = presence::payload_of(&room.jid, stanza);
-                if Some(occupant.nick.as_str()) != to.resource() {
-                    return room.change_nick(cx, &stanza.from, to, payload);
-                }
-                room.update_presence(cx, &stanza.from, payload);
-                return Ok(());
-            }
-            let affiliation = room.affiliation_of(&stanza.from.to_bare());
-            let reply = join::out_of_step(stanza, affiliation);
-            reply.into_iter().for_each(|reply| cx.send(origin, reply));
-            return Ok(());
-        }
-        let reply = join::out_of_step(stanza, Affiliation::None); // §7.2.18
-        reply.into_iter().for_each(|reply| cx.send(origin, reply));
-        Ok(())
-    }
-
-    /// Messages to a room or a seat (§7.4, §7.5, §7.8.2, §8.1, §17.2).
-    fn handle_message(
-        &mut self,
-        cx: &mut Cx,
-        kind: MessageType,
-        message: Stanza,
-        to: &Jid,
-        is_seat: bool,
-    ) -> Result<(), StanzaError> {
-        let is_error = kind == MessageType::Error;
-        let found = if is_error { self.live(to) } else { self.find(cx, to)? };
-        let index = found.ok_or(Condition::ItemNotFound)?;
-        let room = &mut self.rooms[index];
-        let result = if is_seat {
-            // §17.2: to others the room does not exist yet.
-            if room.is_locked_for(&message.from.to_bare()) {
-                Err(Condition::ItemNotFound.into())
-            } else {
-                room.handle_private(cx, kind, message)
-            }
-        } else if is_error {
-            if leave::means_gone(&message) {
-                room.leave(cx, &message.from, &Payload::default(), &[333]);
-            }
-            Ok(())
-        } else {
-            room.handle_message(cx, kind, message)
-        };
-        self.settle(index);
-        result
-    }
-
-    /// An iq get or set to the room itself.
-    fn handle_room_request(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
-        let index = self.find(cx, to)?.ok_or(Condition::ItemNotFound)?;
-        let result = answer(&mut self.rooms[index], cx, origin, stanza, payload);
-        self.settle(index);
-        if let Some(payload) = result? {
-            cx.reply(origin, stanza, Some(payload));
-        }
-        Ok(())
     }
 
     /// A session is gone, or sent unavailable presence to nobody in particular: it leaves all its
@@ -393,14 +177,16 @@ impl Muc {
         self.set_lock_timer(cx);
     }
 
-    /// Sets the timer for the lock that ends first, unless one is set that fires before.
+    /// Sets the timer for the lock that ends first. One that is set already fires before any lock
+    /// that has come since: all of them last equally long.
     fn set_lock_timer(&mut self, cx: &mut Cx) {
+        if self.lock_timer_ms.is_some() {
+            return;
+        }
         let locked = self.rooms.iter().filter_map(|(_, room)| Some((room.lock.as_ref()?, room)));
         let Some((lock, room)) = locked.min_by_key(|(lock, _)| lock.until_ms) else { return };
-        if self.lock_timer_ms.is_none_or(|due_ms| due_ms > lock.until_ms) {
-            cx.timers.set(lock.until_ms, TimerKey::Room(room.number));
-            self.lock_timer_ms = Some(lock.until_ms);
-        }
+        cx.timers.set(lock.until_ms, TimerKey::Room(room.number));
+        self.lock_timer_ms = Some(lock.until_ms);
     }
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.
@@ -509,41 +295,4 @@ impl Muc {
         };
         self.iq_key.get_or_insert_with(make).clone()
     }
-}
-
-/// What an iq get or set to the room itself is answered with: `None` when the handler has replied.
-fn answer(
-    room: &mut Room,
-    cx: &mut Cx,
-    origin: Target,
-    stanza: &Stanza,
-    payload: &Element,
-) -> Result<Option<Element>, StanzaError> {
-    let account = stanza.from.to_bare();
-    if room.is_locked_for(&account) {
-        return Err(Condition::ItemNotFound.into()); // §7.2.10
-    }
-    let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
-    match (&*payload.ns, &*payload.name, is_get) {
-        (ns::DISCO_INFO, "query", true) => Ok(Some(room.disco_info(payload)?)),
-        (ns::DISCO_ITEMS, "query", true) => Ok(Some(room.disco_items(payload)?)),
-        (ns::MUC_ADMIN, "query", true) => Ok(Some(room.admin_list(&account, payload)?)),
-        (ns::MUC_OWNER, "query", true) => Ok(Some(room.owner_get(&account, payload)?)),
-        (ns::MUC_ADMIN, "query", false) => {
-            room.admin_set(cx, origin, stanza, payload).map(|()| None)
-        }
-        (ns::MUC_OWNER, "query", false) => {
-            room.owner_set(cx, origin, stanza, payload).map(|()| None)
-        }
-        _ => Err(Condition::ServiceUnavailable.into()),
-    }
-}
-
-/// After the shutdown: joins are refused, requests to the service too, everything else is dropped.
-fn refuse_closed(stanza: &Stanza, to: &Jid, is_join: bool) -> Result<(), StanzaError> {
-    let is_request = matches!(stanza.kind, StanzaKind::Iq(IqType::Get | IqType::Set));
-    if is_join || is_request && to.local().is_none() {
-        return Err(Condition::ServiceUnavailable.into());
-    }
-    Ok(())
 }

@@ -144,19 +144,14 @@ impl Room {
         if !occupant.is_shown {
             return;
         }
-        let mut snapshots: [Option<Envelope>; 2] = [None, None];
-        let Some(occupant) = self.occupants_for_snapshots().find(|o| o.key == key) else { return };
-        for (index, snapshot) in snapshots.iter_mut().enumerate() {
-            *snapshot = Some(occupant.snapshot(index == 1).clone());
-        }
+        let Some(snapshots) = self.snapshots_of(key) else { return };
         for viewer in self.occupants().filter(|viewer| viewer.key != key) {
             let sees_jids = self.sees_jids(viewer);
             if only_addresses_changed && !sees_jids {
                 continue;
             }
-            let Some(envelope) = &snapshots[usize::from(sees_jids)] else { continue };
             for seat in &viewer.seats {
-                seat.push(cx, envelope);
+                seat.push(cx, &snapshots[usize::from(sees_jids)]);
             }
         }
     }

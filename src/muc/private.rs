@@ -14,10 +14,10 @@ use crate::xml::{Element, Node};
 use crate::xmpp::{Condition, IqType, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 /// The refusal of an iq to a seat by somebody outside (WIRE 29): split by payload.
-pub fn refusal_of_outsider(payload: &Element) -> Condition {
+pub fn refusal_of_outsider(payload: &Element) -> StanzaError {
     match &*payload.ns {
-        ns::DISCO_INFO | ns::DISCO_ITEMS => Condition::BadRequest, // §6.6
-        _ => Condition::NotAcceptable,                             // XEP-0410 §3.3
+        ns::DISCO_INFO | ns::DISCO_ITEMS => Condition::BadRequest.into(), // §6.6
+        _ => super::not_in_room(),                                        // XEP-0410 §3.2
     }
 }
 
@@ -38,7 +38,7 @@ impl Room {
         } else if kind == MessageType::Groupchat {
             return Err(Condition::BadRequest.into());
         }
-        let sender = self.occupant_at(&message.from).ok_or(Condition::NotAcceptable)?;
+        let sender = self.occupant_at(&message.from).ok_or_else(super::not_in_room)?;
         if kind != MessageType::Error {
             privilege::check_private(&self.options, sender.role)?;
         }
@@ -78,7 +78,7 @@ impl Room {
         payload: &Element,
     ) -> Result<(), StanzaError> {
         let Some(asker) = self.occupant_at(&iq.from) else {
-            return Err(refusal_of_outsider(payload).into());
+            return Err(refusal_of_outsider(payload));
         };
         let nick = iq.to.as_ref().and_then(|to| to.resource()).unwrap_or_default();
         let target = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?;
@@ -87,7 +87,7 @@ impl Room {
             cx.reply(origin, iq, None); // XEP-0410 §3.3
             return Ok(());
         }
-        let seat = asker.seat(&iq.from).ok_or(Condition::NotAcceptable)?;
+        let seat = asker.seat(&iq.from).ok_or_else(super::not_in_room)?;
         let back = Return {
             occupant: asker.key,
             seat: seat.number,

@@ -12,6 +12,7 @@ use super::subject::Subject;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
+use crate::outbound::Envelope;
 use crate::storage::AffiliationEntry;
 use crate::xmpp::jid::nick_key;
 use crate::xmpp::{Affiliation, BareJid, Jid, Role};
@@ -181,6 +182,12 @@ impl Room {
     /// All occupants, mutably, for their snapshots.
     pub fn occupants_for_snapshots(&mut self) -> impl Iterator<Item = &mut Occupant> {
         self.occupants.values_mut()
+    }
+
+    /// How an occupant looks to others: without and with real addresses.
+    pub fn snapshots_of(&mut self, key: u64) -> Option<[Envelope; 2]> {
+        let occupant = self.occupants.get_mut(&key)?;
+        Some([false, true].map(|sees_jids| occupant.snapshot(sees_jids).clone()))
     }
 
     /// The occupant that a session is.

@@ -21,7 +21,8 @@ pub const FEATURES: &[&str] =
 /// Bytes of a room's secret.
 const SECRET_BYTES: usize = 32;
 
-/// What the service says of itself; whoever answers for it adds the features of other services.
+/// What the service says of itself (§6.2): the core adds the features of the small iq services,
+/// and answers.
 pub fn disco_info() -> DiscoInfo {
     let name = "Chat rooms".to_owned();
     DiscoInfo {
@@ -32,7 +33,7 @@ pub fn disco_info() -> DiscoInfo {
 }
 
 impl Muc {
-    /// An iq get or set to the service.
+    /// An iq get or set to the service that is none of the core's.
     pub(super) fn service_request(
         &mut self,
         cx: &mut Cx,
@@ -40,16 +41,11 @@ impl Muc {
         domain: &str,
     ) -> Result<Element, StanzaError> {
         let payload = iq.iq_payload().ok_or(Condition::BadRequest)?;
-        let is_get = iq.kind == StanzaKind::Iq(IqType::Get);
-        let is_info = payload.is("query", ns::DISCO_INFO);
-        if !is_get || !is_info && !payload.is("query", ns::DISCO_ITEMS) {
+        if iq.kind != StanzaKind::Iq(IqType::Get) || !payload.is("query", ns::DISCO_ITEMS) {
             return Err(Condition::ServiceUnavailable.into());
         }
         if payload.attr("node").is_some_and(|node| !node.is_empty()) {
             return Err(Condition::ItemNotFound.into());
-        }
-        if is_info {
-            return Ok(disco_info().to_element(payload.attr("node")));
         }
         self.public_rooms(cx, domain)
     }
@@ -88,8 +84,13 @@ impl Muc {
         }
         let max = cx.config.limits.rooms;
         if max > 0 {
-            let live = self.rooms.iter().filter(|(_, room)| !room.is_stored).count();
-            if live + cx.storage.rooms_count()? >= max {
+            let stored = cx.storage.rooms_count()?;
+            // Live rooms that are stored count once; they are counted only when it matters.
+            let is_full = self.rooms.len() + stored >= max && {
+                let temporary = self.rooms.iter().filter(|(_, room)| !room.is_stored);
+                temporary.count() + stored >= max
+            };
+            if is_full {
                 let error = StanzaError::new(Condition::ResourceConstraint);
                 return Err(error.with_type(ErrorType::Wait).with_text("too many rooms"));
             }

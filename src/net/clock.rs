@@ -12,6 +12,12 @@ pub struct Clock {
     turn_start: Duration,
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Clock {
     /// A clock that starts at 0.
     pub fn new() -> Self {

@@ -5,9 +5,9 @@
 //! Only the owner of the data folder can reach it: the folder is 0700, the socket 0600. Everything
 //! is bounded: connections, bytes, time.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use mio::net::{UnixListener, UnixStream};
@@ -18,6 +18,8 @@ use super::listener::is_exhaustion;
 
 /// The socket's name in the data folder.
 pub const SOCKET_FILE: &str = "control.sock";
+/// Where it is made.
+const NURSERY_FOLDER: &str = ".control";
 /// Connections at a time; further ones wait.
 const CLIENTS_MAX: usize = 8;
 /// Bytes of a request.
@@ -62,10 +64,10 @@ impl Control {
                 let what = "another server is running on this data folder";
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
             }
-            fs::remove_file(path)?;
+        } else if path.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is no socket"));
         }
-        let mut listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let mut listener = bind_private(path)?;
         registry.register(&mut listener, token, Interest::READABLE)?;
         let path = path.to_owned();
         let reserve = reserve();
@@ -217,6 +219,29 @@ impl Client {
         }
         Ok(true)
     }
+}
+
+/// Binds a socket that nobody else could reach at any instant, whatever the umask and the mode of
+/// its folder are: it is born in a folder of its own.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    // Not longer than the final path: the system allows a hundred bytes or so.
+    let nursery = path.with_file_name(NURSERY_FOLDER);
+    let newborn = nursery.join("s");
+    match DirBuilder::new().mode(0o700).create(&nursery) {
+        // Left by a server that died here.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(&nursery, Permissions::from_mode(0o700))?;
+            if newborn.exists() {
+                fs::remove_file(&newborn)?;
+            }
+        }
+        made => made?,
+    }
+    let listener = UnixListener::bind(&newborn)?;
+    fs::set_permissions(&newborn, Permissions::from_mode(0o600))?;
+    fs::rename(&newborn, path)?;
+    fs::remove_dir(&nursery)?;
+    Ok(listener)
 }
 
 /// A descriptor that means nothing.

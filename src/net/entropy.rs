@@ -16,6 +16,12 @@ impl SystemEntropy {
     }
 }
 
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.random.fill(bytes).expect("a system without random bytes cannot serve anybody safely");

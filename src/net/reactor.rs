@@ -255,7 +255,6 @@ impl<C: Core> Reactor<C> {
             match wish {
                 Wish::Shutdown(signal) => {
                     notify::stopping();
-                    log::info!("{signal}: shutting down");
                     self.core.handle_shutdown(now, signal);
                 }
                 Wish::Reload => {
@@ -283,9 +282,6 @@ impl<C: Core> Reactor<C> {
         let (old, new) = (&self.config.c2s, &config.c2s);
         if old.listen != new.listen || old.listen_tls != new.listen_tls {
             log::warn!("other addresses to listen on take effect at the next start");
-        }
-        if self.config.data != config.data {
-            log::warn!("another data folder takes effect at the next start");
         }
         self.config = Rc::clone(&config);
         self.core.handle_reload(now, config);

@@ -38,3 +38,29 @@ impl SignalSource {
         wishes.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_events() {
+        let mut poll = mio::Poll::new().expect("a poll");
+        let mut events = mio::Events::with_capacity(4);
+        let mut source = SignalSource::new(poll.registry(), Token(1)).expect("caught");
+        assert_eq!(source.take(), []);
+        for (signal, want) in [
+            (SIGHUP, Wish::Reload),
+            (SIGTERM, Wish::Shutdown("SIGTERM")),
+            (SIGINT, Wish::Shutdown("SIGINT")),
+        ] {
+            signal_hook::low_level::raise(signal).expect("raised");
+            let patience = Some(std::time::Duration::from_secs(20));
+            while let Err(error) = poll.poll(&mut events, patience) {
+                assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+            }
+            assert!(events.iter().any(|event| event.token() == Token(1)));
+            assert_eq!(source.take(), [want]);
+        }
+    }
+}

@@ -58,7 +58,7 @@ impl Identity {
     /// What the core learns of a finished handshake.
     pub fn tls_info(&self, tls: &ServerConnection) -> TlsInfo {
         let is_tls13 = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        // Before TLS 1.3 the exporter is no safe binding without further conditions (RFC 9266 §4.2).
+        // Before TLS 1.3 the exporter is no safe binding without more conditions (RFC 9266 §4.2).
         let exporter = is_tls13.then(|| {
             let output = [0; EXPORTER_BYTES];
             tls.export_keying_material(output, EXPORTER_LABEL, Some(b""))

@@ -24,8 +24,9 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that may wait inside rustls.
 const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that a client may send before its handshake is done.
-const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a client may send before its handshake is done; a ClientHello with post-quantum keys
+/// has about 2 KiB, and rustls alone would collect 64 KiB.
+const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 /// Slices of one write.
 const SLICES_MAX: usize = 64;
 

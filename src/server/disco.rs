@@ -4,6 +4,7 @@
 use crate::cx::Cx;
 use crate::im;
 use crate::iq::{self, Scope};
+use crate::muc;
 use crate::xml::Element;
 use crate::xmpp::disco::{DiscoInfo, Identity};
 use crate::xmpp::ns;
@@ -20,14 +21,34 @@ pub fn server_info() -> DiscoInfo {
     info
 }
 
-/// The answer to a disco request addressed to a domain with accounts; `None`: it is not.
+/// The answer to a disco request in this scope; `None`: somebody else answers (the room service
+/// its own disco#items, accounts through their table), or it is not disco.
 pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
-    let Some(payload) = stanza.iq_payload() else { return Ok(None) };
-    if scope != Scope::Server || stanza.kind != StanzaKind::Iq(IqType::Get) {
-        return Ok(None);
+    let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
+    let Some(payload) = stanza.iq_payload().filter(|_| is_get) else { return Ok(None) };
+    match scope {
+        Scope::Server => answer_server(cx, payload),
+        Scope::RoomService if payload.is("query", ns::DISCO_INFO) => {
+            check_no_node(payload)?;
+            let mut info = muc::service_disco_info();
+            info.add_features(iq::features(Scope::RoomService));
+            Ok(Some(info.to_element(None)))
+        }
+        Scope::RoomService | Scope::Account => Ok(None),
     }
-    let node = payload.attr("node");
+}
+
+fn check_no_node(payload: &Element) -> Result<(), StanzaError> {
+    match payload.attr("node") {
+        Some(_) => Err(Condition::ItemNotFound.into()),
+        None => Ok(()),
+    }
+}
+
+/// A disco request to a domain with accounts.
+fn answer_server(cx: &Cx, payload: &Element) -> Result<Option<Element>, StanzaError> {
     if payload.is("query", ns::DISCO_INFO) {
+        let node = payload.attr("node");
         let own_caps = format!("{}#{}", ns::CAPS_NODE, cx.caps_ver);
         return match node {
             Some(node) if node != own_caps => Err(Condition::ItemNotFound.into()),
@@ -35,9 +56,7 @@ pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>,
         };
     }
     if payload.is("query", ns::DISCO_ITEMS) {
-        if node.is_some() {
-            return Err(Condition::ItemNotFound.into());
-        }
+        check_no_node(payload)?;
         let mut query = Element::new("query", ns::DISCO_ITEMS);
         for domain in &cx.config.rooms.domains {
             query.push(

@@ -48,9 +48,13 @@ impl Drain {
         self.phase != Phase::Serving
     }
 
-    /// True when the next step must not wait for an event.
-    pub(super) fn wants_turn(&self) -> bool {
-        self.phase == Phase::FinishReading
+    /// True when the next step must not wait for an event; `is_empty`: no session is left.
+    pub(super) fn wants_turn(&self, is_empty: bool) -> bool {
+        match self.phase {
+            Phase::FinishReading => true,
+            Phase::Clients(_) => is_empty,
+            Phase::Serving | Phase::Done => false,
+        }
     }
 
     /// True when everything is counted: connections that close now were counted at the end.
@@ -127,9 +131,7 @@ impl Server {
         let ids = self.sessions.ids();
         self.begin_chain();
         self.muc.shut_down(&mut self.cx);
-        for &id in &ids {
-            self.leave(id);
-        }
+        self.im.shut_down(&mut self.cx, &ids);
         self.finish_chain();
         self.begin_chain();
         for id in ids {

@@ -94,6 +94,10 @@ impl Server {
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
         cx.caps_ver = disco::server_info().caps_ver().into();
+        // Made now: a storage that later takes no writes must not keep anybody from logging in.
+        let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        made.and_then(|_| cx.storage.commit())
+            .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
         Ok(Self {
@@ -276,7 +280,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn() {
+        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
         self.cx.timers.next_due_ms()

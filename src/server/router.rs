@@ -86,11 +86,9 @@ impl Server {
     fn dispatch(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
         let Some(to) = &stanza.to else { return self.handle_own(origin, stanza) };
         if self.cx.config.is_room_domain(to.domain()) {
-            if to.local().is_none()
-                && to.is_bare()
-                && find_route(Scope::RoomService, &stanza).is_some()
-            {
-                return self.answer(origin, Scope::RoomService, &stanza);
+            let is_service = to.local().is_none() && to.is_bare();
+            if is_service && self.answer_if_known(origin, Scope::RoomService, &stanza)? {
+                return Ok(());
             }
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
@@ -182,16 +180,32 @@ impl Server {
 
     /// An iq get or set to a domain of ours, or for one of the small services of an account.
     fn answer(&mut self, origin: Target, scope: Scope, stanza: &Stanza) -> Result<(), StanzaError> {
+        if self.answer_if_known(origin, scope, stanza)? {
+            return Ok(());
+        }
+        Err(Condition::ServiceUnavailable.into())
+    }
+
+    /// The same where somebody else may answer instead; false: nothing here does.
+    fn answer_if_known(
+        &mut self,
+        origin: Target,
+        scope: Scope,
+        stanza: &Stanza,
+    ) -> Result<bool, StanzaError> {
+        let StanzaKind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.kind else {
+            return Ok(false);
+        };
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let answer = match super::disco::answer(&self.cx, scope, stanza)? {
             Some(answer) => Some(answer),
             None => {
-                let route = find_route(scope, stanza).ok_or(Condition::ServiceUnavailable)?;
+                let Some(route) = iq::route(scope, kind, payload) else { return Ok(false) };
                 (route.handler)(&mut self.cx, &iq::Request { origin, stanza, payload })?
             }
         };
         self.cx.reply(origin, stanza, answer);
-        Ok(())
+        Ok(true)
     }
 
     /// A stanza to another server: there is no way there.
@@ -201,10 +215,4 @@ impl Server {
             _ => Err(Condition::RemoteServerNotFound.into()),
         }
     }
-}
-
-/// The small service that answers this iq in this scope.
-fn find_route(scope: Scope, stanza: &Stanza) -> Option<&'static iq::Route> {
-    let StanzaKind::Iq(kind) = stanza.kind else { return None };
-    iq::route(scope, kind, stanza.iq_payload()?)
 }

@@ -62,6 +62,11 @@ impl Server {
                 self.end_stream(id, None);
                 Ok(())
             }
+            // RFC 6120 §4.9.1.1: after a stream error the peer closes; so do we.
+            StreamEvent::Stanza(element) if element.is("error", ns::STREAMS) => {
+                self.end_stream(id, None);
+                Ok(())
+            }
             StreamEvent::Stanza(element) => match session.full_jid.clone() {
                 Some(full_jid) => self.handle_element(id, &full_jid, element),
                 None => self.negotiate(id, element),

@@ -9,3 +9,6 @@ mod header;
 pub mod sasl;
 #[cfg(test)]
 mod tests;
+
+/// The name of the secret by which users that do not exist get a stable salt (advisory a13).
+pub const UNKNOWN_USERS_SECRET: &str = "scram-unknown";

@@ -13,6 +13,8 @@ mod source;
 pub mod writer;
 
 #[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
 mod tests;
 
 pub use element::{Attribute, Element, Name, Node, XML_NS};

@@ -93,6 +93,12 @@ impl Source {
         self.left = bytes_max;
     }
 
+    /// Bytes of memory that the buffer takes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Forgets the bytes, and gives their memory back.
     pub(super) fn clear(&mut self) {
         self.bytes = Vec::new();

@@ -150,7 +150,7 @@ pub struct Form {
 
 impl Form {
     /// A form to be filled in.
-    pub fn form(form_type: &str, title: &str, instructions: &str) -> Self {
+    pub fn to_fill_in(form_type: &str, title: &str, instructions: &str) -> Self {
         let x = Element::new("x", ns::DATA)
             .with_attr("type", "form")
             .with_child(Element::new("title", ns::DATA).with_text(title))
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn building() {
-        let form = Form::form("t", "Title", "Do").text("a", "A", "").boolean("b", "B", true);
+        let form = Form::to_fill_in("t", "Title", "Do").text("a", "A", "").boolean("b", "B", true);
         let x = form.list("c", "C", "v", &[("v", "V")]).into_element();
         let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
         assert_eq!(fields.len(), 4);

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
-use super::prep;
 pub use super::prep::{nick_key, prepare_domain, prepare_local, prepare_nick, prepare_resource};
+use super::{domain, prep};
 
 /// Why a text is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Jid {
             None => (None, rest),
         };
         let local = local.map(prep::local).transpose()?;
-        let domain = prep::domain(domain)?;
+        let domain = domain::domain(domain)?;
         let resource = resource.map(prep::resource).transpose()?;
         let borrowed = |part: &Option<Cow<'_, str>>| !matches!(part, Some(Cow::Owned(_)));
         let is_prepared = borrowed(&local)
@@ -74,7 +74,7 @@ impl Jid {
         resource: Option<&str>,
     ) -> Result<Self, JidError> {
         let local = local.map(prep::local).transpose()?;
-        let domain = prep::domain(domain)?;
+        let domain = domain::domain(domain)?;
         let resource = resource.map(prep::resource).transpose()?;
         Ok(Self::join(None, local.as_deref(), &domain, resource.as_deref()))
     }

@@ -5,6 +5,7 @@ pub mod base64;
 pub mod dataform;
 pub mod datetime;
 pub mod disco;
+mod domain;
 pub mod error;
 pub mod jid;
 pub mod ns;

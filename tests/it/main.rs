@@ -16,7 +16,9 @@ mod sasl;
 mod scenario;
 mod setup;
 mod shutdown;
+mod sim;
 mod socket;
 mod template;
+mod tidy;
 
 mod scenarios;

@@ -84,6 +84,14 @@ fn in_process(scenario: &Scenario, pace: impl Pace) -> Result<Vec<(String, Strin
     Ok(transcripts)
 }
 
+/// The two texts from shortly before where they differ.
+fn difference<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str) {
+    let pairs = one.char_indices().zip(other.chars());
+    let same = pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, _), _)| at);
+    let start = one[..same].rfind("><").unwrap_or(0);
+    (&one[start..], &other[start..])
+}
+
 #[test]
 fn scenarios_in_process() {
     run_all("whole", |scenario| in_process(scenario, Whole).map(|_| ()));
@@ -96,6 +104,7 @@ fn scenarios_byte_by_byte_are_the_same() {
         let bytes = in_process(scenario, ByteWise)?;
         for ((name, whole), (_, bytes)) in whole.iter().zip(&bytes) {
             if whole != bytes {
+                let (whole, bytes) = difference(whole, bytes);
                 return Err(format!("{name} was sent, whole:\n{whole}\nbyte by byte:\n{bytes}"));
             }
         }

@@ -94,9 +94,9 @@ fn a_reset_is_told_once() {
 /// A connection that the core does not read is still noticed when it is reset.
 #[test]
 fn a_reset_while_waiting() {
-    let running = Running::with("reset-waiting", |core| core.slice_bytes = 0);
+    let running = Running::new("reset-waiting");
     let mut client = running.client();
-    ask(&mut client, b"<wait>", b"");
+    ask(&mut client, b"<never>", b"");
     let socket = socket2::Socket::from(client);
     socket.set_linger(Some(std::time::Duration::ZERO)).expect("linger");
     drop(socket);

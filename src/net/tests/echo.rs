@@ -104,6 +104,7 @@ impl Echo {
             b"<exit>" => self.actions.push_back(Action::Exit(7)),
             b"<doors>" => self.actions.push_back(Action::CloseListeners),
             b"<pause>" => peer.wish = ReadWish::Until(now.mono_ms + PAUSE_MS),
+            b"<never>" => peer.wish = ReadWish::No,
             b"<wait>" => {
                 peer.wish = ReadWish::No;
                 peer.turns = turns;
@@ -189,8 +190,10 @@ impl Core for Echo {
             let peer = self.peers.get_mut(&conn).expect("alive");
             peer.wake_ms = None;
             peer.wish = ReadWish::Read;
+            self.actions.push_back(Action::Resume(conn));
             let text = format!("<{} turns>", self.turns - peer.turns);
             self.push(conn, text.as_bytes());
+            self.actions.push_back(Action::Resume(conn));
         }
     }
 

@@ -45,8 +45,10 @@ fn closed_doors() {
     let mut client = running.client();
     ask(&mut client, b"<doors>", b"");
     ask(&mut client, b"still served", b"");
-    assert!(TcpStream::connect(running.clear).is_err());
-    assert!(TcpStream::connect(running.tls).is_err());
+    // A child of another test may hold copies of the listeners until it has become itself.
+    for address in [running.clear, running.tls] {
+        assert!((0..1000).any(|_| TcpStream::connect(address).is_err()), "still open");
+    }
     drop(client);
     running.closed();
     running.finish();

@@ -292,7 +292,10 @@ impl Login {
         account: Option<&BareJid>,
         username: &str,
     ) -> Result<(Credentials, bool), Failure> {
-        let secret = cx.storage.secret("scram-unknown", &mut *cx.entropy).map_err(temporary)?;
+        let secret = cx
+            .storage
+            .secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy)
+            .map_err(temporary)?;
         // The prepared name where there is one: its spellings must all get the same salt.
         let name = account.and_then(BareJid::local).unwrap_or(username);
         let name = format!("{name}@{}", terms.host);

@@ -103,7 +103,7 @@ fn without_descriptors_it_serves_on_and_accepts_again() {
         stream.write_all(HEADER.as_bytes()).expect("the kernel takes it");
     }
     // Those who are in are served.
-    let mut is_served = |stream: &mut TcpStream| matches!(stream.read(&mut [0; 64]), Ok(1..));
+    let is_served = |stream: &mut TcpStream| matches!(stream.read(&mut [0; 64]), Ok(1..));
     for stream in &mut crowd[..room] {
         assert!(is_served(stream));
     }

@@ -6,9 +6,8 @@
 //! decisions about recipients: blocked, absent, allowed are decided before.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use slab::Slab;
 
 use crate::ids::SessionId;
@@ -16,10 +15,14 @@ use crate::xml::Element;
 use crate::xml::writer::{escape_attr, write_element};
 use crate::xmpp::{Jid, Stanza, ns};
 
+mod outbox;
+#[cfg(test)]
+mod tests;
+
+pub use outbox::Outbox;
+
 /// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
 const SHARED_BYTES_MIN: usize = 1536;
-/// A tail chunk is closed when it holds this much.
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Output of one turn after which no further input is taken in that turn.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -79,179 +82,6 @@ pub fn to_attribute(jid: &Jid) -> Bytes {
     escape_attr(&mut bytes, jid.as_str());
     bytes.push(b'\'');
     bytes.into()
-}
-
-/// The queue of one session.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// Closed chunks, oldest first; never empty ones.
-    chunks: VecDeque<Bytes>,
-    /// The chunk that small stanzas are copied into.
-    open: BytesMut,
-    /// Bytes waiting. Invariant: the lengths of `chunks` and `open` together.
-    len: usize,
-    /// Bytes ever taken by the transport; positions below count from the first byte ever queued.
-    taken: u64,
-    /// Where each waiting stanza ends.
-    stanza_ends: VecDeque<u64>,
-    /// Where the transport switches to TLS: after the byte before this position (`<proceed/>`).
-    starttls_at: Option<u64>,
-    /// The end of the queue when this turn first pushed; `None` when it has not.
-    turn_start: Option<u64>,
-    /// Some handler that pushed here in this turn has also written to storage.
-    tainted: bool,
-    /// In the dirty list.
-    dirty: bool,
-    /// The stream has ended: takes nothing any more.
-    sealed: bool,
-    /// Over its limit: takes nothing any more, and the session is about to be cut.
-    cut: bool,
-}
-
-impl Outbox {
-    /// Bytes waiting.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// True when nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Stanzas of which at least one byte waits.
-    pub fn stanzas_waiting(&self) -> usize {
-        self.stanza_ends.len()
-    }
-
-    /// Bytes that the present transport may take: those before the switch to TLS, or all.
-    pub fn transport_len(&self) -> usize {
-        self.starttls_at.map_or(self.len, |at| (at - self.taken) as usize)
-    }
-
-    /// True when everything before the switch to TLS is written and the switch is due.
-    pub fn starttls_is_due(&self) -> bool {
-        self.starttls_at == Some(self.taken)
-    }
-
-    /// True from the push of `<proceed/>` until [`Self::starttls_done`].
-    pub fn starttls_is_marked(&self) -> bool {
-        self.starttls_at.is_some()
-    }
-
-    /// The transport has switched.
-    pub fn starttls_done(&mut self) {
-        self.starttls_at = None;
-    }
-
-    /// Fills `slices` with the waiting bytes, oldest first; returns how many slices were used.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut used = 0;
-        let open = (!self.open.is_empty()).then_some(&self.open[..]);
-        for chunk in self.chunks.iter().map(|chunk| &chunk[..]).chain(open) {
-            if used == slices.len() {
-                break;
-            }
-            slices[used] = IoSlice::new(chunk);
-            used += 1;
-        }
-        used
-    }
-
-    /// The transport has taken `count` bytes. Panics when that is more than waits.
-    pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.len, "a transport takes no more than it was given");
-        self.len -= count;
-        self.taken += count as u64;
-        let mut left = count;
-        while left > 0 {
-            match self.chunks.front_mut() {
-                Some(chunk) if chunk.len() > left => {
-                    chunk.advance(left);
-                    left = 0;
-                }
-                Some(chunk) => {
-                    left -= chunk.len();
-                    self.chunks.pop_front();
-                }
-                None => {
-                    self.open.advance(left);
-                    left = 0;
-                }
-            }
-        }
-        if self.len == 0 {
-            // An idle session keeps no buffer.
-            self.open = BytesMut::new();
-            self.chunks.shrink_to(0);
-        }
-        while self.stanza_ends.front().is_some_and(|&end| end <= self.taken) {
-            self.stanza_ends.pop_front();
-        }
-        if self.stanza_ends.is_empty() {
-            self.stanza_ends.shrink_to(0);
-        }
-    }
-
-    /// The position of the next byte that will be queued.
-    fn end(&self) -> u64 {
-        self.taken + self.len as u64
-    }
-
-    fn copy(&mut self, bytes: &[u8]) {
-        self.open.extend_from_slice(bytes);
-        self.len += bytes.len();
-        if self.open.len() >= CHUNK_BYTES_MAX {
-            self.close_chunk();
-        }
-    }
-
-    fn share(&mut self, bytes: &Bytes) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.close_chunk();
-        self.chunks.push_back(bytes.clone());
-        self.len += bytes.len();
-    }
-
-    fn close_chunk(&mut self) {
-        if !self.open.is_empty() {
-            self.chunks.push_back(self.open.split().freeze());
-        }
-    }
-
-    /// Takes back what was queued from position `start` on.
-    fn truncate(&mut self, start: u64) {
-        let mut excess = (self.end() - start) as usize;
-        self.len -= excess;
-        let from_open = excess.min(self.open.len());
-        self.open.truncate(self.open.len() - from_open);
-        excess -= from_open;
-        while excess > 0 {
-            let mut chunk = self.chunks.pop_back().expect("len is the sum of the chunks");
-            if chunk.len() > excess {
-                chunk.truncate(chunk.len() - excess);
-                excess = 0;
-                self.chunks.push_back(chunk);
-            } else {
-                excess -= chunk.len();
-            }
-        }
-        while self.stanza_ends.back().is_some_and(|&end| end > start) {
-            self.stanza_ends.pop_back();
-        }
-        if self.starttls_at.is_some_and(|at| at > start) {
-            self.starttls_at = None;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.chunks = VecDeque::new();
-        self.open = BytesMut::new();
-        self.stanza_ends = VecDeque::new();
-        self.len = 0;
-    }
 }
 
 /// All outboxes, and the session handles, which are allocated here.
@@ -508,6 +338,3 @@ impl Outboxes {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

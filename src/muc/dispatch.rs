@@ -1,0 +1,327 @@
+//! Which stanza is for which file: by its kind, and by whether it is addressed to the service, to
+//! a room or to a seat. What is neither a join nor a leave, neither a request nor an answer, is
+//! refused or dropped here, as XEP-0045 §17 says.
+
+use super::join::{self, Join};
+use super::occupant::Payload;
+use super::room::Room;
+use super::{Muc, leave, not_in_room, presence, private};
+use crate::cx::Cx;
+use crate::ids::Target;
+use crate::xml::Element;
+use crate::xmpp::{
+    Affiliation, BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
+    StanzaKind, ns,
+};
+
+impl Muc {
+    pub(super) fn handle_service(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
+                let result = self.service_request(cx, stanza, to.domain())?;
+                cx.reply(origin, stanza, Some(result));
+                Ok(())
+            }
+            StanzaKind::Iq(_) | StanzaKind::Message(_) => Err(Condition::ServiceUnavailable.into()),
+            StanzaKind::Presence(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn handle_room(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        match (stanza.kind, to.resource().is_some()) {
+            (StanzaKind::Presence(kind), is_seat) => {
+                self.handle_presence(cx, origin, kind, &stanza, to, is_seat)
+            }
+            (StanzaKind::Message(kind), is_seat) => {
+                self.handle_message(cx, kind, stanza, to, is_seat)
+            }
+            (StanzaKind::Iq(IqType::Get | IqType::Set), false) => {
+                self.handle_room_request(cx, origin, &stanza, to)
+            }
+            (StanzaKind::Iq(IqType::Get | IqType::Set), true) => {
+                let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+                let key = self.iq_key(cx);
+                match self.live(to) {
+                    Some(index) => {
+                        let room = &self.rooms[index];
+                        room.handle_seat_request(cx, &key, origin, &stanza, payload)
+                    }
+                    None => Err(private::refusal_of_outsider(payload)),
+                }
+            }
+            (StanzaKind::Iq(IqType::Result | IqType::Error), is_seat) => {
+                let key = self.iq_key(cx);
+                if is_seat && let Some(index) = self.live(to) {
+                    self.rooms[index].handle_seat_answer(cx, &key, stanza);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Presence to a room or a seat (§7.2, §7.6, §7.7, §7.14, §17.3).
+    fn handle_presence(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        kind: PresenceType,
+        stanza: &Stanza,
+        to: &Jid,
+        is_seat: bool,
+    ) -> Result<(), StanzaError> {
+        let live = self.live(to);
+        match kind {
+            // §7.2.1: no nick.
+            PresenceType::Available if !is_seat => Err(Condition::JidMalformed.into()),
+            PresenceType::Available => self.handle_available(cx, origin, stanza, to),
+            PresenceType::Unavailable | PresenceType::Error => {
+                let Some(index) = live else { return Ok(()) };
+                let room = &mut self.rooms[index];
+                if kind == PresenceType::Unavailable {
+                    let payload = presence::payload_of(&room.jid, stanza);
+                    room.leave(cx, &stanza.from, &payload, &[]);
+                } else if leave::means_gone(stanza) {
+                    room.leave(cx, &stanza.from, &Payload::default(), &[333]);
+                }
+                self.settle(index);
+                Ok(())
+            }
+            // WIRE 40: neither a join nor a leave.
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_available(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let Some(x) = stanza.child("x", ns::MUC) else {
+            return self.handle_update(cx, origin, stanza, to);
+        };
+        let account = stanza.from.to_bare();
+        let mut join = Join { target: origin, stanza, x, seat_jid: to, account, is_creator: false };
+        join::check_nick(to, &cx.config)?; // §7.2.1, before a room is made or read.
+        let found = self.find(cx, to)?;
+        if let Some(index) = found
+            && self.rooms[index].occupant_at(&stanza.from).is_some()
+        {
+            let result = self.rooms[index].resync(cx, &join);
+            self.settle(index);
+            return result;
+        }
+        if let Err(error) = self.check_visits(cx, origin) {
+            found.into_iter().for_each(|index| self.settle(index));
+            return Err(error);
+        }
+        let index = match found {
+            Some(index) => index,
+            None => {
+                join.is_creator = true;
+                self.create(cx, &to.to_bare(), &stanza.from)?
+            }
+        };
+        let result = self.rooms[index].join(cx, &join);
+        if join.is_creator && result.is_ok() {
+            self.set_lock_timer(cx);
+        }
+        self.settle(index);
+        result
+    }
+
+    /// Only sessions of this server take seats, and each only so many.
+    fn check_visits(&self, cx: &Cx, origin: Target) -> Result<(), StanzaError> {
+        let Target::Local(session) = origin else {
+            return Err(not_in_room());
+        };
+        let max = cx.config.limits.rooms_per_session;
+        let count = self.visits.get(&session).map_or(0, |visits| visits.rooms.len());
+        if max > 0 && count >= max {
+            let error = StanzaError::new(Condition::ResourceConstraint);
+            return Err(error.with_text("you are in too many rooms"));
+        }
+        Ok(())
+    }
+
+    /// Available presence without `<x/>`: news of an occupant, or of somebody who is out of step.
+    fn handle_update(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let room = self.live(to).map(|index| &mut self.rooms[index]);
+        if let Some(room) = room {
+            if let Some(occupant) = room.occupant_at(&stanza.from) {
+                let payload = presence::payload_of(&room.jid, stanza);
+                if Some(occupant.nick.as_str()) != to.resource() {
+                    return room.change_nick(cx, &stanza.from, to, payload);
+                }
+                room.update_presence(cx, &stanza.from, payload);
+                return Ok(());
+            }
+            let affiliation = room.affiliation_of(&stanza.from.to_bare());
+            let reply = join::out_of_step(stanza, affiliation);
+            reply.into_iter().for_each(|reply| cx.send(origin, reply));
+            return Ok(());
+        }
+        let reply = join::out_of_step(stanza, Affiliation::None); // §7.2.18
+        reply.into_iter().for_each(|reply| cx.send(origin, reply));
+        Ok(())
+    }
+
+    /// Messages to a room or a seat (§7.4, §7.5, §7.8.2, §8.1, §17.2).
+    fn handle_message(
+        &mut self,
+        cx: &mut Cx,
+        kind: MessageType,
+        message: Stanza,
+        to: &Jid,
+        is_seat: bool,
+    ) -> Result<(), StanzaError> {
+        let is_error = kind == MessageType::Error;
+        let found = if is_error { self.live(to) } else { self.find(cx, to)? };
+        let index = found.ok_or(Condition::ItemNotFound)?;
+        let room = &mut self.rooms[index];
+        let result = if is_seat {
+            // §17.2: to others the room does not exist yet.
+            if room.is_locked_for(&message.from.to_bare()) {
+                Err(Condition::ItemNotFound.into())
+            } else {
+                room.handle_private(cx, kind, message)
+            }
+        } else if is_error {
+            if leave::means_gone(&message) {
+                room.leave(cx, &message.from, &Payload::default(), &[333]);
+            }
+            Ok(())
+        } else {
+            room.handle_message(cx, kind, message)
+        };
+        self.settle(index);
+        result
+    }
+
+    /// An iq get or set to the room itself.
+    fn handle_room_request(
+        &mut self,
+        cx: &mut Cx,
+        origin: Target,
+        stanza: &Stanza,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let index = self.find(cx, to)?.ok_or(Condition::ItemNotFound)?;
+        let account = stanza.from.to_bare();
+        let request = Request { origin, stanza, payload, account };
+        let result = answer(&mut self.rooms[index], cx, &request);
+        self.settle(index);
+        if let Some(payload) = result? {
+            cx.reply(origin, stanza, Some(payload));
+        }
+        Ok(())
+    }
+}
+
+/// An iq get or set to a room.
+struct Request<'a> {
+    origin: Target,
+    stanza: &'a Stanza,
+    payload: &'a Element,
+    /// Who asks: the real bare address.
+    account: BareJid,
+}
+
+/// The payload of the result; `None` when the handler has replied itself, amid what it tells.
+type Handler = fn(&mut Room, &mut Cx, &Request<'_>) -> Result<Option<Element>, StanzaError>;
+
+/// What a room answers, and advertises by it.
+pub struct Route {
+    ns: &'static str,
+    kind: IqType,
+    /// The disco feature, if it is to be advertised (once per namespace).
+    pub feature: Option<&'static str>,
+    handler: Handler,
+}
+
+/// All requests to a room; each payload is a `<query/>`.
+pub const ROUTES: &[Route] = &[
+    Route {
+        ns: ns::DISCO_INFO,
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_INFO),
+        handler: |room, _, request| Ok(Some(room.disco_info(request.payload)?)),
+    },
+    Route {
+        ns: ns::DISCO_ITEMS,
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_ITEMS),
+        handler: |room, _, request| Ok(Some(room.disco_items(request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_ADMIN,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, _, request| Ok(Some(room.admin_list(&request.account, request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_ADMIN,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| {
+            room.admin_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
+        },
+    },
+    Route {
+        ns: ns::MUC_OWNER,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, _, request| Ok(Some(room.owner_get(&request.account, request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_OWNER,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| {
+            room.owner_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
+        },
+    },
+];
+
+fn answer(
+    room: &mut Room,
+    cx: &mut Cx,
+    request: &Request<'_>,
+) -> Result<Option<Element>, StanzaError> {
+    if room.is_locked_for(&request.account) {
+        return Err(Condition::ItemNotFound.into()); // §7.2.10
+    }
+    let route = ROUTES.iter().find(|route| {
+        request.payload.is("query", route.ns) && request.stanza.kind == StanzaKind::Iq(route.kind)
+    });
+    (route.ok_or(Condition::ServiceUnavailable)?.handler)(room, cx, request)
+}
+
+/// After the shutdown: joins are refused, requests to the service too, everything else is dropped.
+pub(super) fn refuse_closed(stanza: &Stanza, to: &Jid, is_join: bool) -> Result<(), StanzaError> {
+    let is_request = matches!(stanza.kind, StanzaKind::Iq(IqType::Get | IqType::Set));
+    if is_join || is_request && to.local().is_none() {
+        return Err(Condition::ServiceUnavailable.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! One of the crowd: a client, and what it knows of the rooms that it is in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::client::Client;
+use crate::driver::Link;
+
+/// The bare address of an account.
+pub fn account(number: usize) -> String {
+    format!("u{number:02}@localhost")
+}
+
+/// From a join to its end, as the client sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Stay {
+    pub nick: String,
+    pub role: String,
+    /// Bodies, in the order they came; the history first.
+    pub messages: Vec<String>,
+    pub has_live: bool,
+    /// Told that the service shuts down.
+    pub had_332: bool,
+}
+
+pub struct Person {
+    pub account_number: usize,
+    pub resource: String,
+    pub client: Option<Client>,
+    pub link: Option<Link>,
+    /// Rooms it is in.
+    pub stays: BTreeMap<String, Stay>,
+    /// What is over: room and stay.
+    pub past: Vec<(String, Stay)>,
+    /// Joins without an answer so far, oldest first: room and id.
+    pub joins: Vec<(String, String)>,
+    /// Addresses that it was shown before it knew its own role.
+    pub suspicions: BTreeMap<String, String>,
+    /// Ids of requests that must be answered once.
+    pub awaited: BTreeSet<String>,
+    /// It has sent something that ends its stream.
+    pub has_sinned: bool,
+}
+
+impl Person {
+    pub fn new(account_number: usize, index: usize) -> Self {
+        Self {
+            account_number,
+            resource: format!("c{index}"),
+            client: None,
+            link: None,
+            stays: BTreeMap::new(),
+            past: Vec::new(),
+            joins: Vec::new(),
+            suspicions: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            has_sinned: false,
+        }
+    }
+
+    pub fn user(&self) -> String {
+        format!("u{:02}", self.account_number)
+    }
+
+    pub fn jid(&self) -> String {
+        format!("{}/{}", account(self.account_number), self.resource)
+    }
+
+    pub fn is_ready(&self) -> bool {
+        let is_open = |client: &Client| client.is_ready() && client.is_open();
+        self.link.is_some() && !self.has_sinned && self.client.as_ref().is_some_and(is_open)
+    }
+
+    pub fn is_joining(&self, room: &str) -> bool {
+        self.joins.iter().any(|(other, _)| other == room)
+    }
+
+    pub fn begin(&mut self, client: Client, link: Link) {
+        self.end();
+        self.client = Some(client);
+        self.link = Some(link);
+        self.has_sinned = false;
+    }
+
+    /// The connection is over, and with it everything that hung on it.
+    pub fn end(&mut self) {
+        self.link = None;
+        self.client = None;
+        self.joins.clear();
+        self.suspicions.clear();
+        self.awaited.clear();
+        self.past.extend(std::mem::take(&mut self.stays));
+    }
+}
