@@ -94,6 +94,16 @@ impl Process {
         self.child.id()
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(target_os = "linux")]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let kilobytes = line.split_ascii_whitespace().nth(1).expect("a number");
+        kilobytes.parse::<u64>().expect("a number") * 1024
+    }
+
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
