@@ -38,7 +38,7 @@ impl Server {
                 self.end_stream(session, Some(error));
             }
             for account in accounts {
-                for session in self.im.sessions_of(&account) {
+                for session in self.sessions.of_account(&account) {
                     self.end_stream(session, Some(StreamCondition::NotAuthorized.into()));
                 }
             }

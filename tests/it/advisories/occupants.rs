@@ -58,7 +58,11 @@ fn advisory_a14_each_list_has_its_readers() {
             assert!(!may_read(&mut party, who, item), "{who}, {item}");
         }
     }
-    party.configure(owner, "room", "<field var='muc#roomconfig_whois'><value>anyone</value></field>");
+    party.configure(
+        owner,
+        "room",
+        "<field var='muc#roomconfig_whois'><value>anyone</value></field>",
+    );
     for item in LISTS {
         let is_of_members = *item == "affiliation='member'";
         assert!(!may_read(&mut party, outsider, item), "outsider, {item}");
