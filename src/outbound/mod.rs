@@ -286,6 +286,8 @@ impl Outboxes {
                 && let Some(start) = outbox.turn_start.take()
             {
                 outbox.truncate(start);
+                // An end of the stream that was queued in this turn is taken back as well.
+                outbox.sealed = false;
                 lost.push(id);
             }
         }

@@ -306,6 +306,12 @@ impl Server {
         self.im.handle_storage_lost();
         self.begin_chain();
         for id in lost {
+            // One that was ended in this turn lost its farewell: it gets this one instead.
+            if let Some(session) = self.sessions.get_mut(id)
+                && session.hold == Hold::Ended
+            {
+                session.hold = Hold::None;
+            }
             self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
         }
         self.finish_chain();

@@ -20,14 +20,17 @@ pub struct Process {
 }
 
 /// A loopback address that no other server of this machine has: no port can be taken away
-/// between the choice and the bind.
+/// between the choice and the bind. Two that are the same would be answered by one server.
 fn fresh_address() -> SocketAddr {
-    static COUNT: AtomicU32 = AtomicU32::new(1);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let place = (std::process::id() << 10).wrapping_add(count) & 0x00ff_ffff;
-    let [_, b, c, d] = place.to_be_bytes();
-    // 127.0.0.0/16 holds what others use.
-    SocketAddr::from((Ipv4Addr::new(127, b | 1, c, d.clamp(1, 254)), 5222))
+    let pid = std::process::id();
+    // 127.0.0.0/16 holds what others use. 4,064 runs of as many servers each are apart.
+    let b = 1 + pid % 254;
+    let c = (pid / 254) % 16 * 16 + (count / 254) % 16;
+    let d = 1 + count % 254;
+    let octets = [b, c, d].map(|part| u8::try_from(part).expect("less than 256"));
+    SocketAddr::from((Ipv4Addr::new(127, octets[0], octets[1], octets[2]), 5222))
 }
 
 impl Process {
@@ -83,6 +86,10 @@ impl Process {
     pub fn log(&mut self) -> String {
         self.log.extend(self.lines.try_iter());
         self.log.join("\n")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn terminate(&self) {

@@ -31,7 +31,7 @@ struct Wire {
 
 pub struct Sockets {
     setup: Setup,
-    process: Process,
+    pub process: Process,
     poll: Poll,
     wires: Vec<Wire>,
     events: VecDeque<Event>,
@@ -51,6 +51,13 @@ impl Sockets {
             deadline: Instant::now(),
             tls_config: tls_config()?,
         })
+    }
+
+    /// The client reads no more; what comes waits in the kernel, and then at the server.
+    pub fn stop_reading(&mut self, link: Link) {
+        if let Some(stream) = &mut self.wires[link].stream {
+            self.poll.registry().deregister(stream).expect("it is registered");
+        }
     }
 
     fn service(&mut self, link: Link) {
