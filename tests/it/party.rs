@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tercet::config::Config;
 use tercet::server::{Residue, Server};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
@@ -427,12 +426,6 @@ impl Party<InProcess<Windows>> {
         }
         self.driver.world.advance_to(end_ms);
         self.settle();
-    }
-
-    /// A new configuration takes effect.
-    pub fn reload(&mut self, config: Config) {
-        let now = self.driver.world.now;
-        self.server().handle_reload(now, config.into());
     }
 
     /// Cuts everybody; nothing may be left of them.

@@ -142,7 +142,7 @@ fn advisory_a03_memory_does_not_grow_with_connections_that_go() {
     use crate::driver::Driver as _;
     const ROUNDS: usize = 4;
     let count = std::env::var("TERCET_CONNECTIONS").ok().and_then(|text| text.parse().ok());
-    let count: usize = count.unwrap_or(4_000);
+    let count: usize = count.unwrap_or(2_600);
     let toml = "log = 'info'\n[limits]\nunauthenticated_seconds = 1";
     let mut party = over_sockets(toml, &["romeo"]);
     party.is_polite = false;
