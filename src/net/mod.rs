@@ -35,9 +35,15 @@ use crate::storage::Storage;
 
 pub use self::control::SOCKET_FILE as CONTROL_SOCKET_FILE;
 
-/// Serves until the shutdown is complete; returns the exit code. `reload` reads the configuration
-/// again. `Err`: why the server could not start, in words for the operator.
-pub fn serve(config: Rc<Config>, storage: Storage, reload: Reload) -> Result<u8, String> {
+/// Serves until the shutdown is complete; returns the exit code. `greet` is called once, when
+/// clients can connect; `reload` reads the configuration again. `Err`: why the server could not
+/// start, in words for the operator.
+pub fn serve(
+    config: Rc<Config>,
+    storage: Storage,
+    greet: &dyn Fn(),
+    reload: Reload,
+) -> Result<u8, String> {
     let mut clock = Clock::new();
     let now = clock.begin_turn();
     let identities = certificate::load(&config, now)?;
@@ -51,6 +57,7 @@ pub fn serve(config: Rc<Config>, storage: Storage, reload: Reload) -> Result<u8,
     reactor.control = Some(control);
     reactor.signals = Some(signals);
     listen(&mut reactor, listeners)?;
+    greet();
     notify::ready();
     reactor.run(reload).map_err(|error| format!("the event queue is broken: {error}"))
 }

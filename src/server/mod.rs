@@ -219,7 +219,7 @@ impl Server {
         if session.is_login_awaited {
             self.logins_awaited -= 1;
         }
-        if let Some(outbox) = self.cx.out.get(id) {
+        if let Some(outbox) = self.cx.out.get(id).filter(|_| !self.drain.is_over()) {
             let stanzas = outbox.stanzas_waiting() as u64;
             self.drain.count_closed(!outbox.is_empty());
             self.cx.out.stanzas_dropped += stanzas;
@@ -306,10 +306,10 @@ impl Server {
         self.im.handle_storage_lost();
         self.begin_chain();
         for id in lost {
-            // One that was ended in this turn lost its farewell: it gets this one instead.
             if let Some(session) = self.sessions.get_mut(id)
                 && session.hold == Hold::Ended
             {
+                // The end that it had is taken back with the rest; it gets another one.
                 session.hold = Hold::None;
             }
             self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
