@@ -403,7 +403,8 @@ impl Client {
             }
         }
         let end = self.now() + CLOSE_SECONDS_MAX * 1_000_000_000;
-        while self.now() < end && self.conns.iter().any(|conn| !conn.is_closed) {
+        let is_open = |conn: &Conn| conn.account.is_some() && !conn.is_closed;
+        while self.now() < end && self.conns.iter().any(is_open) {
             if self.turn(Duration::from_millis(20), &mut Ignore).is_err() {
                 break;
             }
