@@ -1,6 +1,7 @@
 //! What a room tells of itself (XEP-0045 §6.4 to §6.6, §7.12, §18.1.1): generated from its options
 //! and from what is implemented.
 
+use super::dispatch::ROUTES;
 use super::room::Room;
 use crate::config::Whois;
 use crate::xml::Element;
@@ -32,23 +33,24 @@ impl Room {
             |is_set: bool, yes: &'static str, no: &'static str| if is_set { yes } else { no };
         let identity =
             Identity { category: "conference", kind: "text", name: self.title().to_owned() };
+        let of_routes = ROUTES.iter().filter_map(|route| route.feature);
         let info = DiscoInfo {
             identities: vec![identity],
-            features: vec![
-                ns::DISCO_INFO,
-                ns::DISCO_ITEMS,
-                ns::MUC,
-                ns::MUC_STABLE_ID,
-                ns::MUC_SELF_PING,
-                ns::OCCUPANT_ID,
-                ns::SID,
-                pair(!options.password.is_empty(), "muc_passwordprotected", "muc_unsecured"),
-                pair(options.public, "muc_public", "muc_hidden"),
-                pair(options.persistent, "muc_persistent", "muc_temporary"),
-                pair(options.members_only, "muc_membersonly", "muc_open"),
-                pair(options.moderated, "muc_moderated", "muc_unmoderated"),
-                pair(options.whois == Whois::Anyone, "muc_nonanonymous", "muc_semianonymous"),
-            ],
+            features: of_routes
+                .chain([
+                    ns::MUC,
+                    ns::MUC_STABLE_ID,
+                    ns::MUC_SELF_PING,
+                    ns::OCCUPANT_ID,
+                    ns::SID,
+                    pair(!options.password.is_empty(), "muc_passwordprotected", "muc_unsecured"),
+                    pair(options.public, "muc_public", "muc_hidden"),
+                    pair(options.persistent, "muc_persistent", "muc_temporary"),
+                    pair(options.members_only, "muc_membersonly", "muc_open"),
+                    pair(options.moderated, "muc_moderated", "muc_unmoderated"),
+                    pair(options.whois == Whois::Anyone, "muc_nonanonymous", "muc_semianonymous"),
+                ])
+                .collect(),
             forms: vec![self.room_info()],
         };
         Ok(info.to_element(query.attr("node")))

@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::ids::Target;
 use crate::xml::Element;
 use crate::xmpp::{
-    Affiliation, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
+    Affiliation, BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
     StanzaKind, ns,
 };
 
@@ -115,6 +115,7 @@ impl Muc {
         };
         let account = stanza.from.to_bare();
         let mut join = Join { target: origin, stanza, x, seat_jid: to, account, is_creator: false };
+        join::check_nick(to, &cx.config)?; // §7.2.1, before a room is made or read.
         let found = self.find(cx, to)?;
         if let Some(index) = found
             && self.rooms[index].occupant_at(&stanza.from).is_some()
@@ -123,7 +124,6 @@ impl Muc {
             self.settle(index);
             return result;
         }
-        join::check_nick(to, &cx.config)?;
         if let Err(error) = self.check_visits(cx, origin) {
             found.into_iter().for_each(|index| self.settle(index));
             return Err(error);
@@ -227,7 +227,9 @@ impl Muc {
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let index = self.find(cx, to)?.ok_or(Condition::ItemNotFound)?;
-        let result = answer(&mut self.rooms[index], cx, origin, stanza, payload);
+        let account = stanza.from.to_bare();
+        let request = Request { origin, stanza, payload, account };
+        let result = answer(&mut self.rooms[index], cx, &request);
         self.settle(index);
         if let Some(payload) = result? {
             cx.reply(origin, stanza, Some(payload));
@@ -236,32 +238,83 @@ impl Muc {
     }
 }
 
-/// What an iq get or set to the room itself is answered with: `None` when the handler has replied.
+/// An iq get or set to a room.
+struct Request<'a> {
+    origin: Target,
+    stanza: &'a Stanza,
+    payload: &'a Element,
+    /// Who asks: the real bare address.
+    account: BareJid,
+}
+
+/// The payload of the result; `None` when the handler has replied itself, amid what it tells.
+type Handler = fn(&mut Room, &mut Cx, &Request<'_>) -> Result<Option<Element>, StanzaError>;
+
+/// What a room answers, and advertises by it.
+pub struct Route {
+    ns: &'static str,
+    kind: IqType,
+    /// The disco feature, if it is to be advertised (once per namespace).
+    pub feature: Option<&'static str>,
+    handler: Handler,
+}
+
+/// All requests to a room; each payload is a `<query/>`.
+pub const ROUTES: &[Route] = &[
+    Route {
+        ns: ns::DISCO_INFO,
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_INFO),
+        handler: |room, _, request| Ok(Some(room.disco_info(request.payload)?)),
+    },
+    Route {
+        ns: ns::DISCO_ITEMS,
+        kind: IqType::Get,
+        feature: Some(ns::DISCO_ITEMS),
+        handler: |room, _, request| Ok(Some(room.disco_items(request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_ADMIN,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, _, request| Ok(Some(room.admin_list(&request.account, request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_ADMIN,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| {
+            room.admin_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
+        },
+    },
+    Route {
+        ns: ns::MUC_OWNER,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, _, request| Ok(Some(room.owner_get(&request.account, request.payload)?)),
+    },
+    Route {
+        ns: ns::MUC_OWNER,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| {
+            room.owner_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
+        },
+    },
+];
+
 fn answer(
     room: &mut Room,
     cx: &mut Cx,
-    origin: Target,
-    stanza: &Stanza,
-    payload: &Element,
+    request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    let account = stanza.from.to_bare();
-    if room.is_locked_for(&account) {
+    if room.is_locked_for(&request.account) {
         return Err(Condition::ItemNotFound.into()); // §7.2.10
     }
-    let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
-    match (&*payload.ns, &*payload.name, is_get) {
-        (ns::DISCO_INFO, "query", true) => Ok(Some(room.disco_info(payload)?)),
-        (ns::DISCO_ITEMS, "query", true) => Ok(Some(room.disco_items(payload)?)),
-        (ns::MUC_ADMIN, "query", true) => Ok(Some(room.admin_list(&account, payload)?)),
-        (ns::MUC_OWNER, "query", true) => Ok(Some(room.owner_get(&account, payload)?)),
-        (ns::MUC_ADMIN, "query", false) => {
-            room.admin_set(cx, origin, stanza, payload).map(|()| None)
-        }
-        (ns::MUC_OWNER, "query", false) => {
-            room.owner_set(cx, origin, stanza, payload).map(|()| None)
-        }
-        _ => Err(Condition::ServiceUnavailable.into()),
-    }
+    let route = ROUTES.iter().find(|route| {
+        request.payload.is("query", route.ns) && request.stanza.kind == StanzaKind::Iq(route.kind)
+    });
+    (route.ok_or(Condition::ServiceUnavailable)?.handler)(room, cx, request)
 }
 
 /// After the shutdown: joins are refused, requests to the service too, everything else is dropped.

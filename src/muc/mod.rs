@@ -88,7 +88,8 @@ fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
     Ok(())
 }
 
-/// The refusal of somebody who is not in the room (§7.4, §7.5, XEP-0410 §3.2).
+/// The refusal of somebody who is not in the room (§7.4, §7.5; the type is that of XEP-0410 §3.2:
+/// sending it again does not help, whatever is changed in it).
 fn not_in_room() -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_type(ErrorType::Cancel)
 }
@@ -177,14 +178,16 @@ impl Muc {
         self.set_lock_timer(cx);
     }
 
-    /// Sets the timer for the lock that ends first, unless one is set that fires before.
+    /// Sets the timer for the lock that ends first. One that is set already fires before any lock
+    /// that has come since: all of them last equally long.
     fn set_lock_timer(&mut self, cx: &mut Cx) {
+        if self.lock_timer_ms.is_some() {
+            return;
+        }
         let locked = self.rooms.iter().filter_map(|(_, room)| Some((room.lock.as_ref()?, room)));
         let Some((lock, room)) = locked.min_by_key(|(lock, _)| lock.until_ms) else { return };
-        if self.lock_timer_ms.is_none_or(|due_ms| due_ms > lock.until_ms) {
-            cx.timers.set(lock.until_ms, TimerKey::Room(room.number));
-            self.lock_timer_ms = Some(lock.until_ms);
-        }
+        cx.timers.set(lock.until_ms, TimerKey::Room(room.number));
+        self.lock_timer_ms = Some(lock.until_ms);
     }
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.

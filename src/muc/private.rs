@@ -17,7 +17,7 @@ use crate::xmpp::{Condition, IqType, MessageType, Stanza, StanzaError, StanzaKin
 pub fn refusal_of_outsider(payload: &Element) -> StanzaError {
     match &*payload.ns {
         ns::DISCO_INFO | ns::DISCO_ITEMS => Condition::BadRequest.into(), // §6.6
-        _ => super::not_in_room(),                                        // XEP-0410 §3.3
+        _ => super::not_in_room(),                                        // XEP-0410 §3.2
     }
 }
 

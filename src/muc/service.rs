@@ -82,8 +82,13 @@ impl Muc {
         }
         let max = cx.config.limits.rooms;
         if max > 0 {
-            let live = self.rooms.iter().filter(|(_, room)| !room.is_stored).count();
-            if live + cx.storage.rooms_count()? >= max {
+            let stored = cx.storage.rooms_count()?;
+            // Live rooms that are stored count once; they are counted only when it matters.
+            let is_full = self.rooms.len() + stored >= max && {
+                let temporary = self.rooms.iter().filter(|(_, room)| !room.is_stored);
+                temporary.count() + stored >= max
+            };
+            if is_full {
                 let error = StanzaError::new(Condition::ResourceConstraint);
                 return Err(error.with_type(ErrorType::Wait).with_text("too many rooms"));
             }

@@ -219,7 +219,7 @@ impl Server {
         if session.is_login_awaited {
             self.logins_awaited -= 1;
         }
-        if let Some(outbox) = self.cx.out.get(id) {
+        if let Some(outbox) = self.cx.out.get(id).filter(|_| !self.drain.is_over()) {
             let stanzas = outbox.stanzas_waiting() as u64;
             self.drain.count_closed(!outbox.is_empty());
             self.cx.out.stanzas_dropped += stanzas;

@@ -76,6 +76,8 @@ pub struct World<P> {
     pub events: VecDeque<Event>,
     pub exit: Option<u8>,
     pub is_listening: bool,
+    /// Where the next clients come from.
+    pub address: IpAddr,
     pipes: Vec<Option<Pipe>>,
 }
 
@@ -88,6 +90,7 @@ impl<P: Pace> World<P> {
             events: VecDeque::new(),
             exit: None,
             is_listening: true,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             pipes: Vec::new(),
         }
     }
@@ -96,8 +99,7 @@ impl<P: Pace> World<P> {
     pub fn open(&mut self) -> Option<Link> {
         let link = self.pipes.len();
         let id = ConnId { index: link as u32, generation: 1 };
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        if !self.is_listening || !self.server.handle_accept(self.now, id, address, false) {
+        if !self.is_listening || !self.server.handle_accept(self.now, id, self.address, false) {
             return None;
         }
         self.pipes.push(Some(Pipe {
@@ -321,7 +323,7 @@ impl<P: Pace> World<P> {
 
 /// The in-process driver.
 pub struct InProcess<P> {
-    world: World<P>,
+    pub world: World<P>,
     setup: Setup,
     patience_ends_ms: u64,
 }
@@ -334,7 +336,7 @@ impl<P: Pace> InProcess<P> {
     }
 
     /// Runs until nothing is left to do at this moment.
-    fn settle(&mut self) -> Result<(), String> {
+    pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..IDLE_TURNS_MAX {
             if self.world.exit.is_some() || !self.world.turn() {
                 return Ok(());

@@ -2,17 +2,22 @@
 //! and the rules of layers and style. One crate, so that it links once.
 #![forbid(unsafe_code)]
 
+mod advisories;
 mod answers;
 mod client;
+mod crash;
 mod driver;
 mod inproc;
+mod limits;
 mod matcher;
+mod party;
 mod player;
 mod process;
 mod reload;
 mod sasl;
 mod scenario;
 mod setup;
+mod shutdown;
 mod sim;
 mod socket;
 mod start;

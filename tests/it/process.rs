@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::driver::PATIENCE_MS;
 use crate::setup::Setup;
 
@@ -20,14 +22,17 @@ pub struct Process {
 }
 
 /// A loopback address that no other server of this machine has: no port can be taken away
-/// between the choice and the bind.
+/// between the choice and the bind. Two that are the same would be answered by one server.
 fn fresh_address() -> SocketAddr {
-    static COUNT: AtomicU32 = AtomicU32::new(1);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let place = (std::process::id() << 10).wrapping_add(count) & 0x00ff_ffff;
-    let [_, b, c, d] = place.to_be_bytes();
-    // 127.0.0.0/16 holds what others use.
-    SocketAddr::from((Ipv4Addr::new(127, b | 1, c, d.clamp(1, 254)), 5222))
+    let pid = std::process::id();
+    // 127.0.0.0/16 holds what others use. 4,064 runs of as many servers each are apart.
+    let b = 1 + pid % 254;
+    let c = (pid / 254) % 16 * 16 + (count / 254) % 16;
+    let d = 1 + count % 254;
+    let octets = [b, c, d].map(|part| u8::try_from(part).expect("less than 256"));
+    SocketAddr::from((Ipv4Addr::new(127, octets[0], octets[1], octets[2]), 5222))
 }
 
 impl Process {
@@ -85,12 +90,49 @@ impl Process {
         self.log.join("\n")
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(target_os = "linux")]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let kilobytes = line.split_ascii_whitespace().nth(1).expect("a number");
+        kilobytes.parse::<u64>().expect("a number") * 1024
+    }
+
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             // An error means that it is gone already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = rustix::process::kill_process(pid, signal);
         }
+    }
+
+    /// Ends it without a word, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<(), String> {
+        self.child.kill().and_then(|()| self.child.wait()).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    /// Waits until the server has logged so many lines with these words.
+    pub fn wait_for_log(&mut self, words: &str, times: usize) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS);
+        while self.log.iter().filter(|line| line.contains(words)).count() < times {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.log.push(line),
+                Err(_) => return Err(format!("it never says {words:?}:\n{}", self.log())),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the end of standard error, then for the exit code.

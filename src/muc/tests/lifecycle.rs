@@ -106,6 +106,23 @@ fn a_persistent_room_is_read_again_when_somebody_comes() {
 }
 
 #[test]
+fn a_room_that_was_read_for_a_refused_request_is_not_kept() {
+    let mut world = World::new();
+    let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    world.join(&owner, "R").expect("new");
+    world.configure(&owner, PERSISTENT).expect("sound");
+    world.configure(&owner, &[("roomconfig_membersonly", &["1"])]).expect("sound");
+    world.leave(&owner);
+    refused(world.join(&guest, " "), Condition::JidMalformed);
+    refused(world.join(&guest, "J"), Condition::RegistrationRequired);
+    refused(world.say(&guest, "<body>x</body>"), Condition::NotAcceptable);
+    refused(world.admin(&guest, "<item role='none' nick='x'/>"), Condition::Forbidden);
+    world.get(&guest, "<query xmlns='http://jabber.org/protocol/disco#info'/>").expect("open");
+    world.get(&owner, "<query xmlns='http://jabber.org/protocol/muc#owner'/>").expect("hers");
+    assert_eq!(world.muc.rooms_count(), 0);
+}
+
+#[test]
 fn a_destroyed_room_leaves_nothing() {
     let mut world = World::new();
     let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));

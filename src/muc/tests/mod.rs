@@ -52,7 +52,7 @@ fn jid(text: &str) -> Jid {
 
 /// Reads one element.
 fn xml(text: &str) -> Element {
-    elements(&format!("{text}")).pop().expect("an element")
+    elements(text).pop().expect("an element")
 }
 
 fn elements(text: &str) -> Vec<Element> {

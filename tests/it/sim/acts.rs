@@ -10,6 +10,9 @@ use super::{OBSERVER, ROOMS, Sim};
 const NICKS: [&str; 10] =
     ["Romeo", "romeo", "Ｒomeo", "Juliet", "a/b", "'\"<&>", "é", "🫨", " ", "Nurse"];
 
+const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
+    <value>http://jabber.org/protocol/muc#roomconfig</value></field>";
+
 /// Bytes that end a stream, one way or the other.
 const GARBAGE: [&str; 8] = [
     "<message",
@@ -89,7 +92,7 @@ impl Sim {
             &format!(
                 "<presence to='{jid}/Observer' id='{id}'><x xmlns='{}'/></presence>\
                  <iq type='set' id='make' to='{jid}'><query xmlns='{}'>\
-                 <x xmlns='jabber:x:data' type='submit'>\
+                 <x xmlns='jabber:x:data' type='submit'>{FORM_TYPE}\
                  <field var='muc#roomconfig_persistentroom'><value>1</value></field>\
                  <field var='muc#roomconfig_moderatedroom'><value>{moderated}</value></field>\
                  <field var='muc#roomconfig_whois'><value>{whois}</value></field>\
@@ -212,7 +215,7 @@ impl Sim {
             _ => ("muc#roomconfig_maxusers", ["none", "10"][bit].to_owned()),
         };
         let query = format!(
-            "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>\
+            "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>{FORM_TYPE}\
              <field var='{field}'><value>{value}</value></field></x></query>",
             ns::MUC_OWNER
         );

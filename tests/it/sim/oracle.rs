@@ -47,6 +47,8 @@ impl Oracle {
             return Ok(());
         }
         let is_error = element.attr("type") == Some("error");
+        // Who was a moderator until this very stanza may still see what it says.
+        let role = person.stays.get(room).map_or(String::new(), |stay| stay.role.clone());
         match element.name.as_ref() {
             "presence" if is_error => {
                 let id = element.attr("id").unwrap_or_default();
@@ -56,6 +58,9 @@ impl Oracle {
             "presence" => self.presence(person, room, nick, element, &text)?,
             "message" if !is_error => self.message(person, room, element, &text)?,
             _ => {}
+        }
+        if role == "moderator" {
+            return Ok(());
         }
         self.check_addresses(person, room, element, &text)
     }
@@ -89,7 +94,7 @@ impl Oracle {
             {
                 stay.had_332 = has("332");
                 let is_destroyed = x.is_some_and(|x| x.child("destroy", ns::MUC_USER).is_some());
-                if person.account_number == 0 && !is_destroyed {
+                if person.account_number == 0 && !is_destroyed && !stay.had_332 {
                     self.unobserved.push(room.to_owned());
                 }
                 person.past.push((room.to_owned(), stay));
@@ -120,7 +125,12 @@ impl Oracle {
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
-        let Some(body) = element.child("body", ns::CLIENT) else { return Ok(()) };
+        let Some(body) = element.child("body", ns::CLIENT) else {
+            if let Some(stay) = person.stays.get_mut(room) {
+                stay.has_subject |= element.child("subject", ns::CLIENT).is_some();
+            }
+            return Ok(());
+        };
         let jid = person.jid();
         let Some(stay) = person.stays.get_mut(room) else {
             return Err(format!("{jid}: is not in the room: {text}"));
@@ -130,21 +140,25 @@ impl Oracle {
         }
         let body = body.text();
         let is_history = element.child("delay", ns::DELAY).is_some();
-        if is_history && (stay.has_live || stay.messages.contains(&body)) {
+        if !is_history && !stay.has_subject {
+            return Err(format!("{jid}: before the subject came {text}"));
+        }
+        if is_history && stay.has_subject {
             // A second join: everything comes again (WIRE 33).
-            let again = Stay { messages: Vec::new(), has_live: false, ..stay.clone() };
+            let again = Stay { messages: Vec::new(), has_subject: false, ..stay.clone() };
             let before = std::mem::replace(stay, again);
             person.past.push((room.to_owned(), before));
         }
         let Some(stay) = person.stays.get_mut(room) else { return Ok(()) };
-        stay.has_live |= !is_history;
         stay.messages.push(body.clone());
         if person.account_number == 0 {
             let order = self.order.entry(room.to_owned()).or_default();
-            if order.contains(&body) {
-                return Err(format!("{jid}: came twice: {text}"));
+            match (order.contains(&body), is_history) {
+                (false, _) => order.push(body),
+                // Its stream ended with the storage, and it joined again.
+                (true, true) => {}
+                (true, false) => return Err(format!("{jid}: came twice: {text}")),
             }
-            order.push(body);
         }
         Ok(())
     }
@@ -174,6 +188,21 @@ impl Oracle {
             return Ok(());
         }
         Err(format!("{} ({role}): shown {shown}: {text}", person.jid()))
+    }
+
+    /// How much there was to look at: a simulation in which nothing happens proves nothing.
+    pub fn summary(&self, people: &[Person]) -> String {
+        let stays: usize = people.iter().map(|p| p.past.len() + p.stays.len()).sum();
+        let past = people.iter().flat_map(|p| &p.past).map(|(_, stay)| stay.messages.len());
+        let present = people.iter().flat_map(|p| p.stays.values()).map(|stay| stay.messages.len());
+        let delivered: usize = past.chain(present).sum();
+        let messages: usize = self.order.values().map(Vec::len).sum();
+        let (unobserved, faulty) = (self.unobserved.len(), self.is_faulty);
+        let count = people.len();
+        format!(
+            "{count} clients, {stays} stays, {messages} messages, {delivered} delivered, \
+             {unobserved} rooms unobserved, faulty storage: {faulty}"
+        )
     }
 
     /// When all is quiet.

@@ -17,7 +17,8 @@ pub struct Stay {
     pub role: String,
     /// Bodies, in the order they came; the history first.
     pub messages: Vec<String>,
-    pub has_live: bool,
+    /// The subject came: from here on everything is live.
+    pub has_subject: bool,
     /// Told that the service shuts down.
     pub had_332: bool,
 }
