@@ -61,9 +61,7 @@ fn invite(
     }
     if !changes.is_empty() {
         room.check_list(cx, &changes)?;
-        let list = room.list_after(&changes);
-        room.store_affiliations(cx, &changes, &list)?;
-        room.affiliations = list;
+        room.change_affiliations(cx, &changes)?;
         for (jid, (affiliation, _)) in &changes {
             room.tell_absent(cx, jid, *affiliation, None);
         }
