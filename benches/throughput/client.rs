@@ -3,7 +3,7 @@
 //! what the scenario pushes, once per connection and turn. It counts nothing and judges nothing.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use crate::scram::SaltCache;
 const READ_BYTES: usize = 256 * 1024;
 /// A login takes no longer than this.
 const LOGIN_SECONDS_MAX: u64 = 20;
+/// Nor the end of all streams, with the leaving of rooms that goes with it.
+const CLOSE_SECONDS_MAX: u64 = 60;
 
 /// What a scenario does with stanzas that arrive on connections that are logged in.
 pub trait Load {
@@ -310,6 +312,7 @@ impl Client {
             };
             if count == 0 {
                 conn.is_closed = true;
+                let _ = conn.socket.shutdown(Shutdown::Both);
                 return Ok(());
             }
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -392,15 +395,16 @@ impl Client {
         Ok(if step.restart { Next::Restart } else { Next::Go })
     }
 
-    /// Ends all streams and waits for the server to close, but not for long.
+    /// Ends all streams and waits for the server to close them all, but not for ever.
     pub fn close(mut self) -> SaltCache {
         for index in 0..self.conns.len() {
             if self.conns[index].account.is_some() {
                 self.send(index, b"</stream:stream>");
             }
         }
-        let end = self.now() + 1_000_000_000;
-        while self.now() < end && self.conns.iter().any(|conn| !conn.is_closed) {
+        let end = self.now() + CLOSE_SECONDS_MAX * 1_000_000_000;
+        let is_open = |conn: &Conn| conn.account.is_some() && !conn.is_closed;
+        while self.now() < end && self.conns.iter().any(is_open) {
             if self.turn(Duration::from_millis(20), &mut Ignore).is_err() {
                 break;
             }

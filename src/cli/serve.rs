@@ -24,13 +24,13 @@ pub(super) fn run(files: &Files) -> Result<u8, String> {
     let folder = DataFolder::hold(&config.data).map_err(|error| error.to_string())?;
     let storage = Storage::open(folder.path(), config.storage.synchronous)?;
     warn_cleartext(&config);
-    super::say(&greeting(env!("CARGO_PKG_VERSION"), &config, files));
+    let greeting = greeting(env!("CARGO_PKG_VERSION"), &config, files);
     let config = Rc::new(config);
     let mut reload = {
         let (files, started) = (files.clone(), Rc::clone(&config));
         move || reload(&files, &started, &logging).map(Rc::new)
     };
-    crate::net::serve(config, storage, &mut reload)
+    crate::net::serve(config, storage, &|| super::say(&greeting), &mut reload)
 }
 
 /// Reads the configuration again. What cannot change while running keeps its value.

@@ -5,7 +5,7 @@
 //! belongs to is checked here. Data forms are not used: user name and password are all there is.
 
 use crate::accounts;
-use crate::cx::Cx;
+use crate::cx::{AccountEnd, Cx};
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
@@ -94,18 +94,20 @@ pub(super) fn handle_set(
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
     let account = registered(cx, request)?;
-    if request.payload.child("remove", ns::REGISTER).is_some() {
+    let why = if request.payload.child("remove", ns::REGISTER).is_some() {
         // §3.2, table 1: the only child.
         if request.payload.elements().count() != 1 {
             return Err(Condition::BadRequest.into());
         }
         accounts::remove(&mut cx.storage, &account)?;
         log::info!("account {account} removed in band");
+        AccountEnd::Removed
     } else {
         change_password(cx, &account, request.payload)?;
         log::info!("password of {account} changed in band");
-    }
-    cx.end_account(account);
+        AccountEnd::PasswordChanged
+    };
+    cx.end_account(account, why);
     Ok(None)
 }
 
@@ -279,7 +281,8 @@ mod tests {
         register_romeo(&mut cx);
         assert_eq!(after(&mut cx, credentials("ROMEO", "new")), Ok(None));
         assert!(accepts(&mut cx, "romeo@localhost", "new"));
-        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        let ended = (bare("romeo@localhost"), AccountEnd::PasswordChanged);
+        assert_eq!(cx.take_ended_accounts(), [ended]);
         assert!(cx.take_ended_accounts().is_empty());
     }
 
@@ -314,7 +317,7 @@ mod tests {
         register_romeo(&mut cx);
         assert_eq!(after(&mut cx, query(&[("remove", "")])), Ok(None));
         assert_eq!(cx.storage.accounts(), Ok(Vec::new()));
-        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        assert_eq!(cx.take_ended_accounts(), [(bare("romeo@localhost"), AccountEnd::Removed)]);
         let again = after(&mut cx, query(&[("remove", "")]));
         assert_eq!(again, Err(Condition::RegistrationRequired));
         assert!(cx.take_ended_accounts().is_empty());

@@ -53,11 +53,9 @@ impl Muc {
     /// The public rooms, live and stored, in the order of their addresses (§6.3).
     fn public_rooms(&mut self, cx: &mut Cx, domain: &str) -> Result<Element, StanzaError> {
         let mut rooms = BTreeMap::new();
-        for (jid, options) in cx.storage.rooms(domain)? {
-            if options.public {
-                let title = room::title(&options, &jid).to_owned();
-                rooms.insert(jid, title);
-            }
+        for (jid, name) in cx.storage.public_rooms(domain)? {
+            let title = room::title(&name, &jid).to_owned();
+            rooms.insert(jid, title);
         }
         for (_, room) in self.rooms.iter().filter(|(_, room)| room.jid.domain() == domain) {
             if room.options.public && room.lock.is_none() {

@@ -35,22 +35,30 @@ use crate::storage::Storage;
 
 pub use self::control::SOCKET_FILE as CONTROL_SOCKET_FILE;
 
-/// Serves until the shutdown is complete; returns the exit code. `reload` reads the configuration
-/// again. `Err`: why the server could not start, in words for the operator.
-pub fn serve(config: Rc<Config>, storage: Storage, reload: Reload) -> Result<u8, String> {
+/// Serves until the shutdown is complete; returns the exit code. `greet` is called once, when
+/// clients can connect; `reload` reads the configuration again. `Err`: why the server could not
+/// start, in words for the operator.
+pub fn serve(
+    config: Rc<Config>,
+    storage: Storage,
+    greet: &dyn Fn(),
+    reload: Reload,
+) -> Result<u8, String> {
     let mut clock = Clock::new();
     let now = clock.begin_turn();
     let identities = certificate::load(&config, now)?;
-    let listeners = Listener::bind_all(&config)?;
     let poll = Poll::new().map_err(|error| format!("no event queue: {error}"))?;
-    let control = Control::bind(&config.data, poll.registry(), Source::Control.token())?;
+    // Before anybody can connect: a signal is never anything but the ordered end.
     let signals = SignalSource::new(poll.registry(), Source::Signals.token())
         .map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let listeners = Listener::bind_all(&config)?;
+    let control = Control::bind(&config.data, poll.registry(), Source::Control.token())?;
     let server = Server::new(Rc::clone(&config), storage, Box::new(SystemEntropy::new()), now)?;
     let mut reactor = Reactor::new(server, poll, clock, config, identities);
     reactor.control = Some(control);
     reactor.signals = Some(signals);
     listen(&mut reactor, listeners)?;
+    greet();
     notify::ready();
     reactor.run(reload).map_err(|error| format!("the event queue is broken: {error}"))
 }

@@ -96,6 +96,8 @@ pub struct Outboxes {
     turn: Vec<SessionId>,
     /// How many of `turn` had been pushed to when the current handler began.
     handler_start: usize,
+    /// The number of the current handler, over the server's life.
+    handler: u64,
     /// Bytes pushed in this turn.
     turn_bytes: usize,
     /// `limits.outbox_bytes`; `usize::MAX` when off.
@@ -114,6 +116,7 @@ impl Outboxes {
             cut: Vec::new(),
             turn: Vec::new(),
             handler_start: 0,
+            handler: 1,
             turn_bytes: 0,
             outbox_bytes_max: 0,
             stanzas_dropped: 0,
@@ -210,7 +213,7 @@ impl Outboxes {
         is_stanza: bool,
         push: impl FnOnce(&mut Outbox),
     ) {
-        let outbox_bytes_max = self.outbox_bytes_max;
+        let (handler, outbox_bytes_max) = (self.handler, self.outbox_bytes_max);
         let Some(outbox) = self.get_mut(id) else { return };
         if outbox.sealed {
             return;
@@ -225,9 +228,8 @@ impl Outboxes {
             self.cut.push(id);
             return;
         }
-        let first_of_turn = outbox.turn_start.is_none();
-        if first_of_turn {
-            outbox.turn_start = Some(outbox.end());
+        if outbox.handler.0 != handler {
+            outbox.handler = (handler, outbox.end());
         }
         push(outbox);
         if is_stanza {
@@ -249,6 +251,7 @@ impl Outboxes {
     /// A handler begins: what is pushed from here on is its doing.
     pub fn begin_handler(&mut self) {
         self.handler_start = self.turn.len();
+        self.handler += 1;
     }
 
     /// The handler has written to storage: what it pushed depends on the commit of this turn.
@@ -256,7 +259,7 @@ impl Outboxes {
         for index in self.handler_start..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
-                outbox.tainted = true;
+                outbox.tainted_at.get_or_insert(outbox.handler.1);
             }
         }
     }
@@ -268,25 +271,22 @@ impl Outboxes {
         for index in 0..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
-                outbox.turn_start = None;
-                outbox.tainted = false;
+                outbox.tainted_at = None;
             }
         }
         self.turn.clear();
     }
 
-    /// The commit failed: takes back what this turn pushed to every outbox that a writing handler
-    /// pushed to, and returns those sessions; their streams must end.
+    /// The commit failed: takes back what this turn pushed to an outbox from the first handler on
+    /// that has written, the end of a stream included, and returns those sessions; their streams
+    /// must end.
     pub fn roll_back_turn(&mut self) -> Vec<SessionId> {
         let mut lost = Vec::new();
         for index in 0..self.turn.len() {
             let id = self.turn[index];
             let Some(outbox) = self.get_mut(id) else { continue };
-            if std::mem::take(&mut outbox.tainted)
-                && let Some(start) = outbox.turn_start.take()
-            {
+            if let Some(start) = outbox.tainted_at.take() {
                 outbox.truncate(start);
-                // An end of the stream that was queued in this turn is taken back as well.
                 outbox.sealed = false;
                 lost.push(id);
             }

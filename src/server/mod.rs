@@ -308,10 +308,10 @@ impl Server {
         self.im.handle_storage_lost();
         self.begin_chain();
         for id in lost {
-            // One that was ended in this turn lost its farewell: it gets this one instead.
             if let Some(session) = self.sessions.get_mut(id)
                 && session.hold == Hold::Ended
             {
+                // The end that it had is taken back with the rest; it gets another one.
                 session.hold = Hold::None;
             }
             self.end_stream(id, Some(StreamCondition::InternalServerError.into()));

@@ -161,7 +161,8 @@ impl Sessions {
         self.slots.iter().flatten().map(|session| session.id).collect()
     }
 
-    /// The sessions that have logged in to this account, bound to a resource or not yet.
+    /// The sessions that are logged in to an account, with a resource or not yet, in the order of
+    /// their places.
     pub fn of_account(&self, account: &BareJid) -> Vec<SessionId> {
         let sessions = self.slots.iter().flatten();
         let own = sessions.filter(|session| session.negotiation.account() == Some(account));

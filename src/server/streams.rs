@@ -360,10 +360,13 @@ impl Server {
     }
 }
 
-/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser.
+/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser. What a client
+/// sent before it had the answer is the beginning of the new stream. (After STARTTLS there is
+/// nothing such: it was refused.)
 pub(super) fn restart(session: &mut Session, limits: &crate::config::Limits) {
-    let authenticated = session.is_authenticated();
-    session.parser = StreamParser::new(xml_limits(limits, authenticated));
+    let limits = xml_limits(limits, session.is_authenticated());
+    let old = std::mem::replace(&mut session.parser, StreamParser::new(limits));
+    session.parser = old.restart(limits);
 }
 
 /// RFC 6120 §4.9.3: which condition a fault of the XML is.

@@ -18,6 +18,8 @@ mod setup;
 mod shutdown;
 mod sim;
 mod socket;
+mod start;
+mod storage_lost;
 mod template;
 mod tidy;
 
