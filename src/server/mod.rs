@@ -60,6 +60,8 @@ pub struct Residue {
     pub bound: usize,
     /// Seats in rooms.
     pub seats: usize,
+    /// Outboxes, empty or not.
+    pub outboxes: usize,
     /// Bytes that wait in outboxes.
     pub outbox_bytes: usize,
     /// Connections counted by the limits.
@@ -359,6 +361,7 @@ impl Server {
             sessions: self.sessions.len(),
             bound: self.im.sessions_count(),
             seats: self.muc.seats_count(),
+            outboxes: self.cx.out.len(),
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
