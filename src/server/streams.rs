@@ -31,8 +31,12 @@ impl Server {
             let Some(session) = self.sessions.get_mut(id) else { return };
             let Some(outbox) = self.cx.out.get(id) else { return };
             let is_served = outbox.len() > waiting_before.saturating_add(TURN_ANSWER_BYTES_MAX);
-            let is_over = session.hold != Hold::None || outbox.is_cut();
-            if is_over || is_served || self.cx.out.is_congested() {
+            if outbox.is_cut() {
+                // It ends with this turn, and nothing of it is looked at any more.
+                session.is_pending = false;
+                return;
+            }
+            if session.hold != Hold::None || is_served || self.cx.out.is_congested() {
                 session.is_pending = true;
                 return;
             }
