@@ -249,7 +249,12 @@ impl Outboxes {
         }
     }
 
-    /// True when so much was pushed in this turn that further input should wait for the next.
+    /// Something was done that took milliseconds: further input waits for the next turn.
+    pub fn end_turn_early(&mut self) {
+        self.turn_bytes = TURN_BYTES_MAX + 1;
+    }
+
+    /// True when so much was done in this turn that further input should wait for the next.
     pub fn is_congested(&self) -> bool {
         self.turn_bytes > TURN_BYTES_MAX
     }

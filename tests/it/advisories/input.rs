@@ -236,7 +236,8 @@ fn advisory_a25_no_input_brings_the_server_down() {
         }
         let mut bytes = corpus[dice.below(corpus.len())].clone().into_bytes();
         spoil(&mut dice, &mut bytes, &corpus);
-        party.send_bytes(guests[place], &bytes);
+        let link = party.guests[guests[place]].link;
+        party.driver.world.write(link, &bytes);
         if dice.one_in(4) {
             party.settle();
         }

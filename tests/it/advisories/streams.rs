@@ -119,12 +119,12 @@ fn advisory_a03_nothing_is_left_of_connections_that_go() {
         for round in 0..40 {
             let who = party.open();
             for (text, answer) in &step {
-                party.send(who, text);
+                party.post(who, text);
                 if !answer.is_empty() {
                     party.receive(who, answer);
                 }
             }
-            // Some go before what they sent is read, others when it is.
+            // Some go before what they sent last is read, others when it is.
             if round % 2 == 0 {
                 party.settle();
             }

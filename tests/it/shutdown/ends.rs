@@ -129,7 +129,7 @@ fn what_was_read_is_handled_before_the_end() {
     // One read takes all of it, one turn handles less.
     let burst: String = (0..130).map(groupchat).collect();
     assert!(burst.len() < 16 * 1024);
-    party.send(romeo, &burst);
+    party.post(romeo, &burst);
     party.driver.world.turn();
     let now = party.driver.world.now;
     party.server().handle_shutdown(now, "TERM");
