@@ -36,12 +36,12 @@ use crate::storage::Storage;
 pub use self::control::SOCKET_FILE as CONTROL_SOCKET_FILE;
 
 /// Serves until the shutdown is complete; returns the exit code. `greet` is called once, when
-/// clients can connect; `reload` reads the configuration again. `Err`: why the server could not
-/// start, in words for the operator.
+/// clients can connect, with the addresses that they can connect to; `reload` reads the
+/// configuration again. `Err`: why the server could not start, in words for the operator.
 pub fn serve(
     config: Rc<Config>,
     storage: Storage,
-    greet: &dyn Fn(),
+    greet: &dyn Fn(&str),
     reload: Reload,
 ) -> Result<u8, String> {
     let mut clock = Clock::new();
@@ -57,14 +57,15 @@ pub fn serve(
     let mut reactor = Reactor::new(server, poll, clock, config, identities);
     reactor.control = Some(control);
     reactor.signals = Some(signals);
-    listen(&mut reactor, listeners)?;
-    greet();
+    let addresses = listen(&mut reactor, listeners)?;
+    log::info!("ready: clients on {addresses}");
+    greet(&addresses);
     notify::ready();
     reactor.run(reload).map_err(|error| format!("the event queue is broken: {error}"))
 }
 
-/// Hands the listeners to the reactor, and says in the log that the server serves.
-fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result<(), String> {
+/// Hands the listeners to the reactor; returns their addresses, for people.
+fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result<String, String> {
     let mut addresses = Vec::new();
     for (index, mut listener) in listeners.into_iter().enumerate() {
         let watched = listener
@@ -75,8 +76,7 @@ fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result
         addresses.push(format!("{address}{tls}"));
         reactor.listeners.push(listener);
     }
-    log::info!("ready: clients on {}", addresses.join(", "));
-    Ok(())
+    Ok(addresses.join(", "))
 }
 
 /// The token of a client of the control socket.

@@ -98,15 +98,17 @@ impl AddressLimits {
         reached(count as usize, limit as usize)
     }
 
-    /// Counts one `what` of the address.
-    pub fn count(&mut self, now_ms: u64, address: IpAddr, what: Counted) {
+    /// Counts one `what` of the address; returns how many there are in this minute.
+    pub fn count(&mut self, now_ms: u64, address: IpAddr, what: Counted) -> u32 {
         let state = self.addresses.entry(group(address)).or_default();
         let minute = now_ms / MINUTE_MS;
         if state.minute != minute {
             state.minute = minute;
             state.counts = [0; 3];
         }
-        state.counts[what as usize] = state.counts[what as usize].saturating_add(1);
+        let count = &mut state.counts[what as usize];
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// Connections in all.
@@ -198,7 +200,7 @@ mod tests {
     fn a_minute_has_its_own_count() {
         let (limits, mut all) = (limits(), AddressLimits::default());
         let (address, what) = ("192.0.2.1".parse().unwrap(), Counted::LoginFailures);
-        all.count(1000, address, what);
+        assert_eq!(all.count(1000, address, what), 1);
         assert!(!all.is_exhausted(&limits, 1000, address, what));
         all.count(2000, address, what);
         assert!(all.is_exhausted(&limits, 2000, address, what));

@@ -254,6 +254,10 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        // A limit of time may be nearer than before, or there was none.
+        for id in self.sessions.ids() {
+            self.set_timer(id);
+        }
     }
 
     /// Whether to read a connection now.
@@ -302,7 +306,6 @@ impl Server {
             self.cx.out.commit_turn();
             return;
         }
-        log::error!("storage: a commit failed; read-only until a probe works");
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
@@ -375,12 +378,8 @@ impl Server {
     }
 
     fn probe_storage(&mut self) {
-        if self.cx.storage.is_read_only() {
-            if self.cx.storage.probe() {
-                log::info!("storage: writable again");
-            } else {
-                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-            }
+        if !self.cx.storage.probe() {
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
         }
     }
 }
