@@ -130,4 +130,10 @@ fn without_descriptors_it_serves_on_and_accepts_again() {
     party.login("romeo/second");
     let told = party.driver.process.log().matches("accepting pauses").count();
     assert_eq!(told, 1);
+    party.driver.process.terminate();
+    assert_eq!(party.driver.process.exit_code(), Ok(0));
+    let log = party.driver.process.log();
+    let turns = log.lines().find_map(|line| line.strip_suffix(" turns")?.rsplit(' ').next());
+    let turns: u32 = turns.and_then(|text| text.parse().ok()).expect("turns are counted");
+    assert!(turns < 2_000, "{turns} turns");
 }
