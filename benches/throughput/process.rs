@@ -226,7 +226,8 @@ fn terminate(child: &Child) {
 fn configuration(address: SocketAddr, data: &Path) -> Result<String, String> {
     let data = toml::Value::from(data.to_str().ok_or("the data folder's name is not UTF-8")?);
     let mut text = format!(
-        "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n[c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
+        "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
+         [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
          [sasl]\niterations = {ITERATIONS}\n[limits]\n"
     );
     let limits = toml::Table::try_from(Limits::default()).map_err(told)?;

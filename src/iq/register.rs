@@ -66,6 +66,8 @@ fn register(cx: &mut Cx, domain: &BareJid, query: &Element) -> Result<(), Stanza
         let error = StanzaError::new(Condition::NotAllowed);
         return Err(error.with_text("An administrator's account is not registered in band"));
     }
+    // Deriving keys takes milliseconds: a turn has room for one.
+    cx.out.end_turn_early();
     accounts::add(&mut cx.storage, &cx.config, &mut *cx.entropy, &account, &password)?;
     log::info!("account {account} registered in band");
     Ok(())
@@ -121,6 +123,7 @@ fn change_password(cx: &mut Cx, account: &BareJid, query: &Element) -> Result<()
     if !named.is_ok_and(|named| named == *account.as_jid()) {
         return Err(Condition::Forbidden.into());
     }
+    cx.out.end_turn_early();
     accounts::change_password(&mut cx.storage, &cx.config, &mut *cx.entropy, account, &password)?;
     Ok(())
 }

@@ -2,9 +2,7 @@
 //! §10.8, §17.4). The items of one set are all done or none: everything is checked, then written,
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
-use std::collections::BTreeSet;
-
-use super::changes::{AffiliationChanges, RoleChanges};
+use super::changes::{AffiliationChanges, RoleChanges, Verdict};
 use super::privilege::{self, Rank};
 use super::room::Room;
 use super::{check_reason, invite};
@@ -97,25 +95,17 @@ impl Room {
         query: &Element,
     ) -> Result<(), StanzaError> {
         let plan = self.plan(cx, &stanza.from, query)?;
-        let list = self.list_after(&plan.affiliations);
-        self.store_affiliations(cx, &plan.affiliations, &list)?;
         let actor = self.actor(&stanza.from);
-        let old = std::mem::replace(&mut self.affiliations, list);
+        let old = self.change_affiliations(cx, &plan.affiliations)?;
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
+        let here = self.present_among(&plan.affiliations);
 
         // §8.2: those who are kicked first, then the result, then all others.
-        let mut kicked = Vec::new();
-        for verdict in verdicts.iter().filter(|verdict| verdict.is_kick()) {
-            kicked.extend(self.kick(cx, verdict, &actor).map(|occupant| (occupant, verdict)));
-        }
+        let (kicks, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(Verdict::is_kick);
+        let kicked = self.take_out(cx, &kicks, &actor);
         cx.reply(origin, stanza, None);
-        for (occupant, verdict) in &kicked {
-            self.tell_gone(cx, occupant, &verdict.notice(Some(&actor)));
-        }
-        let here: BTreeSet<_> = self.occupants().map(|occupant| occupant.account.clone()).collect();
-        for verdict in verdicts.iter().filter(|verdict| !verdict.is_kick()) {
-            self.execute(cx, verdict, Some(&actor));
-        }
+        self.tell_taken_out(cx, &kicked, &actor);
+        self.execute(cx, others, &actor);
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
             if before == *affiliation || here.contains(jid) {

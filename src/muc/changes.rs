@@ -2,7 +2,7 @@
 //! who hears of it (XEP-0045 §5.1.3, §8, §9, §10). Who may change what is in privilege.rs; what is
 //! asked for is read in admin.rs and owner.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::occupant::{Occupant, Payload};
 use super::presence::{self, Actor, Notice};
@@ -78,6 +78,27 @@ impl Room {
         Ok(())
     }
 
+    /// Writes the changes and takes them over; what is returned is the list as it was, if any of it
+    /// has changed.
+    pub fn change_affiliations(
+        &mut self,
+        cx: &mut Cx,
+        changes: &AffiliationChanges,
+    ) -> Result<BTreeMap<BareJid, AffiliationEntry>, StorageError> {
+        if changes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = self.list_after(changes);
+        self.store_affiliations(cx, changes, &list)?;
+        Ok(std::mem::replace(&mut self.affiliations, list))
+    }
+
+    /// The accounts among the changes that are in the room.
+    pub fn present_among(&self, changes: &AffiliationChanges) -> BTreeSet<BareJid> {
+        let accounts = self.occupants().map(|occupant| &occupant.account);
+        accounts.filter(|account| changes.contains_key(*account)).cloned().collect()
+    }
+
     /// What becomes of each occupant whom a change concerns, with the list and the options as
     /// they are now. `outsider_code` is for those who are no members of a members-only room.
     pub fn verdicts(
@@ -86,13 +107,16 @@ impl Room {
         affiliations: &AffiliationChanges,
         outsider_code: &'static [u16],
     ) -> Vec<Verdict> {
+        let domains = affiliations.iter().filter(|(jid, _)| jid.local().is_none());
+        let domains: HashMap<_, _> = domains.map(|(jid, change)| (jid.as_str(), change)).collect();
         let mut verdicts = Vec::new();
         for occupant in self.occupants() {
-            let affiliation = self.affiliation_of(&occupant.account);
-            let change = affiliations.get(&occupant.account).or_else(|| {
-                let domain = BareJid::parse(occupant.account.domain()).ok()?;
-                affiliations.get(&domain)
-            });
+            let own = affiliations.get(&occupant.account);
+            let change = own.or_else(|| domains.get(occupant.account.domain()).copied());
+            let affiliation = match change {
+                Some(_) => self.affiliation_of(&occupant.account),
+                None => occupant.affiliation,
+            };
             let mut reason = change.and_then(|(_, reason)| reason.clone());
             let mut codes: &'static [u16] = &[];
             let (old, role) = (occupant.affiliation, occupant.role);
@@ -119,16 +143,43 @@ impl Room {
         verdicts
     }
 
-    /// Carries out a verdict that is no kick: the occupant and all others hear of it.
-    pub fn execute(&mut self, cx: &mut Cx, verdict: &Verdict, actor: Option<&Actor>) {
-        if verdict.role == Role::None {
-            let notice = verdict.notice(actor);
-            self.set_affiliation(verdict);
-            if let Some(gone) = self.expel(cx, verdict.key, &notice) {
-                self.tell_gone(cx, &gone, &notice);
-            }
-            return;
+    /// Carries out verdicts that are no kicks. Those who are taken out go first, so that nobody who
+    /// is about to go hears of the others.
+    pub fn execute(&mut self, cx: &mut Cx, verdicts: Vec<Verdict>, actor: &Actor) {
+        let is_removal = |verdict: &Verdict| verdict.role == Role::None;
+        let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
+        let removed = self.take_out(cx, &removals, actor);
+        self.tell_taken_out(cx, &removed, actor);
+        for verdict in &others {
+            self.change(cx, verdict);
         }
+    }
+
+    /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
+    pub fn take_out<'a>(
+        &mut self,
+        cx: &mut Cx,
+        removals: &'a [Verdict],
+        actor: &Actor,
+    ) -> Vec<(Occupant, &'a Verdict)> {
+        let mut removed = Vec::new();
+        for verdict in removals {
+            self.set_affiliation(verdict);
+            let occupant = self.expel(cx, verdict.key, &verdict.notice(Some(actor)));
+            removed.extend(occupant.map(|occupant| (occupant, verdict)));
+        }
+        removed
+    }
+
+    /// The second half: those who remain hear of it.
+    pub fn tell_taken_out(&self, cx: &mut Cx, removed: &[(Occupant, &Verdict)], actor: &Actor) {
+        for (occupant, verdict) in removed {
+            self.tell_gone(cx, occupant, &verdict.notice(Some(actor)));
+        }
+    }
+
+    /// An occupant has another role or affiliation: it and all others hear of it.
+    fn change(&mut self, cx: &mut Cx, verdict: &Verdict) {
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let saw_jids = self.sees_jids(occupant);
         let was_shown = occupant.is_shown;
@@ -148,12 +199,6 @@ impl Room {
             // §5.1: everybody's presence again, with or without the addresses.
             self.show_all_to(cx, verdict.key);
         }
-    }
-
-    /// The first half of a kick: the occupant is taken out and hears of it (§8.2).
-    pub fn kick(&mut self, cx: &mut Cx, verdict: &Verdict, actor: &Actor) -> Option<Occupant> {
-        self.set_affiliation(verdict);
-        self.expel(cx, verdict.key, &verdict.notice(Some(actor)))
     }
 
     fn set_affiliation(&mut self, verdict: &Verdict) {

@@ -110,6 +110,7 @@ impl Muc {
         stanza: &Stanza,
         to: &Jid,
     ) -> Result<(), StanzaError> {
+        stanza.check_can_be_kept()?;
         let Some(x) = stanza.child("x", ns::MUC) else {
             return self.handle_update(cx, origin, stanza, to);
         };

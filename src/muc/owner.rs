@@ -2,8 +2,6 @@
 //! written first; then memory changes; then the result goes out, then the 104 message (WIRE 10),
 //! then what becomes of the occupants.
 
-use std::collections::BTreeSet;
-
 use super::changes::{AffiliationChanges, RoleChanges};
 use super::config_form::Draft;
 use super::room::Room;
@@ -198,12 +196,11 @@ impl Room {
             }
         }
         let actor = self.actor(from);
-        let here: BTreeSet<_> = self.occupants().map(|occupant| occupant.account.clone()).collect();
+        let here = self.present_among(changes);
         let is_small = self.occupants_count() <= SHOW_AGAIN_OCCUPANTS_MAX;
         // §10.2, status 322: nobody who is no member stays in a members-only room.
-        for verdict in self.verdicts(&roles, changes, &[322]) {
-            self.execute(cx, &verdict, Some(&actor));
-        }
+        let verdicts = self.verdicts(&roles, changes, &[322]);
+        self.execute(cx, verdicts, &actor);
         for (jid, (affiliation, _)) in changes.iter().filter(|(jid, _)| !here.contains(jid)) {
             self.tell_absent(cx, jid, *affiliation, None);
         }

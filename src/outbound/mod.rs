@@ -100,6 +100,9 @@ pub struct Outboxes {
     handler: u64,
     /// Bytes pushed in this turn.
     turn_bytes: usize,
+    /// No fewer bytes than wait in all outboxes: what is written or lost is taken off only when
+    /// somebody needs to know exactly, so that a turn need not look at every session.
+    waiting_bytes_max: usize,
     /// `limits.outbox_bytes`; `usize::MAX` when off.
     outbox_bytes_max: usize,
     /// Stanzas lost because their session was cut, over the server's life.
@@ -118,6 +121,7 @@ impl Outboxes {
             handler_start: 0,
             handler: 1,
             turn_bytes: 0,
+            waiting_bytes_max: 0,
             outbox_bytes_max: 0,
             stanzas_dropped: 0,
         };
@@ -218,14 +222,15 @@ impl Outboxes {
         if outbox.sealed {
             return;
         }
-        if outbox.cut {
-            self.stanzas_dropped += u64::from(is_stanza);
-            return;
-        }
-        if outbox.len + bytes > outbox_bytes_max {
+        let was_cut = outbox.cut;
+        if was_cut || outbox.len + bytes > outbox_bytes_max {
             outbox.cut = true;
             self.stanzas_dropped += u64::from(is_stanza);
-            self.cut.push(id);
+            // Making it has taken its time all the same.
+            self.turn_bytes += bytes;
+            if !was_cut {
+                self.cut.push(id);
+            }
             return;
         }
         if outbox.handler.0 != handler {
@@ -237,13 +242,19 @@ impl Outboxes {
         }
         let newly_dirty = !std::mem::replace(&mut outbox.dirty, true);
         self.turn_bytes += bytes;
+        self.waiting_bytes_max = self.waiting_bytes_max.saturating_add(bytes);
         self.turn.push(id);
         if newly_dirty {
             self.dirty.push_back(id);
         }
     }
 
-    /// True when so much was pushed in this turn that further input should wait for the next.
+    /// Something was done that took milliseconds: further input waits for the next turn.
+    pub fn end_turn_early(&mut self) {
+        self.turn_bytes = TURN_BYTES_MAX + 1;
+    }
+
+    /// True when so much was done in this turn that further input should wait for the next.
     pub fn is_congested(&self) -> bool {
         self.turn_bytes > TURN_BYTES_MAX
     }
@@ -318,7 +329,7 @@ impl Outboxes {
 
     /// Cuts the largest outboxes until at most `bytes_max` wait in all (0: no limit).
     pub fn enforce_total(&mut self, bytes_max: usize) {
-        if bytes_max == 0 {
+        if bytes_max == 0 || self.waiting_bytes_max <= bytes_max {
             return;
         }
         let mut waiting = self.bytes_waiting();
@@ -326,7 +337,7 @@ impl Outboxes {
             let largest = self.slots.iter_mut().filter(|(_, (_, outbox))| !outbox.cut);
             let Some((index, (generation, outbox))) = largest.max_by_key(|(_, (_, o))| o.len)
             else {
-                return;
+                break;
             };
             waiting -= outbox.len;
             outbox.cut = true;
@@ -336,5 +347,6 @@ impl Outboxes {
             self.stanzas_dropped += dropped;
             self.cut.push(id);
         }
+        self.waiting_bytes_max = waiting;
     }
 }

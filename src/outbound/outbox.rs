@@ -48,6 +48,11 @@ impl Outbox {
         self.len == 0
     }
 
+    /// True when it went over its limit: its session is over.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// Stanzas of which at least one byte waits.
     pub fn stanzas_waiting(&self) -> usize {
         self.stanza_ends.len()

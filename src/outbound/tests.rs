@@ -101,6 +101,14 @@ fn over_the_total_the_largest_is_cut_first() {
     out.enforce_total(250);
     assert_eq!(out.take_cut(), vec![ids[1]]);
     assert_eq!(out.bytes_waiting(), 210);
+    // What was written in the meantime does not count.
+    out.get_mut(ids[2]).unwrap().consume(200);
+    out.push_raw(ids[0], &[b'x'; 240]);
+    out.enforce_total(250);
+    assert!(out.take_cut().is_empty());
+    out.push_raw(ids[0], b"x");
+    out.enforce_total(250);
+    assert_eq!(out.take_cut(), vec![ids[0]]);
 }
 
 #[test]

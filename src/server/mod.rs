@@ -60,6 +60,8 @@ pub struct Residue {
     pub bound: usize,
     /// Seats in rooms.
     pub seats: usize,
+    /// Outboxes, empty or not.
+    pub outboxes: usize,
     /// Bytes that wait in outboxes.
     pub outbox_bytes: usize,
     /// Connections counted by the limits.
@@ -252,6 +254,10 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        // A limit of time may be nearer than before, or there was none.
+        for id in self.sessions.ids() {
+            self.set_timer(id);
+        }
     }
 
     /// Whether to read a connection now.
@@ -300,7 +306,6 @@ impl Server {
             self.cx.out.commit_turn();
             return;
         }
-        log::error!("storage: a commit failed; read-only until a probe works");
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
@@ -356,6 +361,7 @@ impl Server {
             sessions: self.sessions.len(),
             bound: self.im.sessions_count(),
             seats: self.muc.seats_count(),
+            outboxes: self.cx.out.len(),
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
@@ -372,12 +378,8 @@ impl Server {
     }
 
     fn probe_storage(&mut self) {
-        if self.cx.storage.is_read_only() {
-            if self.cx.storage.probe() {
-                log::info!("storage: writable again");
-            } else {
-                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-            }
+        if !self.cx.storage.probe() {
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
         }
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod advisories;
+mod answers;
 mod client;
 mod crash;
 mod driver;
@@ -12,6 +13,7 @@ mod matcher;
 mod party;
 mod player;
 mod process;
+mod reload;
 mod sasl;
 mod scenario;
 mod setup;

@@ -156,28 +156,34 @@ fn corpus() -> Vec<String> {
                 <value>http://jabber.org/protocol/muc#roomconfig</value></field>\
                 <field var='muc#roomconfig_maxusers'><value>10</value></field></x>";
     let invite = "<invite to='juliet@localhost'><reason>r</reason><continue thread='t'/></invite>";
+    let history = "<history maxchars='5' since='2001-01-01T00:00:00Z'/>";
+    let gone = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let contact = "<item jid='x@y' name='n'><group>g</group></item>";
+    let newcomer = "<username>u</username><password>p</password>";
+    let bind = format!("<bind xmlns='{}'><resource>r</resource></bind>", ns::BIND);
+    let owner = format!("{}#owner", ns::MUC);
     vec![
         HEADER.to_owned(),
         plain("romeo", "secret"),
         "<presence><show>away</show><priority>5</priority><status>s</status></presence>".to_owned(),
-        format!("<presence to='{room}/nick'><x xmlns='{}'><history maxchars='5' since='2001-01-01T00:00:00Z'/></x></presence>", ns::MUC),
+        format!("<presence to='{room}/nick'><x xmlns='{}'>{history}</x></presence>", ns::MUC),
         format!("<presence type='unavailable' to='{room}/nick'><status>s</status></presence>"),
         format!("<message type='groupchat' to='{room}'><body>ä€😀</body></message>"),
         format!("<message type='groupchat' to='{room}'><subject>s</subject></message>"),
         format!("<message type='chat' to='{room}/nick'><body>p</body></message>"),
         format!("<message to='{room}'><x xmlns='{}#user'>{invite}</x></message>", ns::MUC),
         "<message to='juliet@localhost' type='headline'><body>b</body></message>".to_owned(),
-        "<message type='error' to='room@conference.localhost'><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>".to_owned(),
+        format!("<message type='error' to='{room}'>{gone}</message>"),
         iq("get", room, &query(ns::DISCO_INFO, "")),
         iq("get", "localhost", &query(ns::DISCO_ITEMS, "")),
         iq("set", room, &query(&admin, item)),
         iq("get", room, &query(&admin, "<item role='moderator'/>")),
-        iq("set", room, &query(&format!("{}#owner", ns::MUC), form)),
-        iq("get", room, &query(&format!("{}#owner", ns::MUC), "")),
+        iq("set", room, &query(&owner, form)),
+        iq("get", room, &query(&owner, "")),
         iq("get", &format!("{room}/nick"), "<ping xmlns='urn:xmpp:ping'/>"),
-        iq("set", "romeo@localhost", &query("jabber:iq:roster", "<item jid='x@y' name='n'><group>g</group></item>")),
-        iq("set", "localhost", &query("jabber:iq:register", "<username>u</username><password>p</password>")),
-        iq("set", "localhost", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind>"),
+        iq("set", "romeo@localhost", &query("jabber:iq:roster", contact)),
+        iq("set", "localhost", &query("jabber:iq:register", newcomer)),
+        iq("set", "localhost", &bind),
         "</stream:stream>".to_owned(),
     ]
 }
@@ -230,7 +236,8 @@ fn advisory_a25_no_input_brings_the_server_down() {
         }
         let mut bytes = corpus[dice.below(corpus.len())].clone().into_bytes();
         spoil(&mut dice, &mut bytes, &corpus);
-        party.send_bytes(guests[place], &bytes);
+        let link = party.guests[guests[place]].link;
+        party.driver.world.write(link, &bytes);
         if dice.one_in(4) {
             party.settle();
         }

@@ -83,19 +83,15 @@ fn login(party: &mut Party<Sockets>, user: &str, password: &str) {
     }
 }
 
-#[test]
-fn advisory_a28_secrets_are_never_logged() {
-    let setup = setup_on_disk("log = 'trace'\nregistration.in_band = 'anyone'", &[]);
-    let data = setup.config.data.clone();
-    let mut party = Party::new(Sockets::new(setup).unwrap_or_else(|why| panic!("{why}")));
-    let added = control(&data, &format!("user add romeo@localhost\n{PASSWORD}\n"));
+/// Everything that is done with passwords, rightly and wrongly.
+fn use_passwords(party: &mut Party<Sockets>, data: &Path) {
+    let added = control(data, &format!("user add romeo@localhost\n{PASSWORD}\n"));
     assert_eq!(added, "ok added romeo@localhost");
-    login(&mut party, "romeo", PASSWORD);
-    login(&mut party, "romeo", WRONG);
-    login(&mut party, "nobody", WRONG);
-    // What nobody expects: a password where none belongs.
-    let control_answer = control(&data, &format!("user nonsense romeo@localhost\n{PASSWORD}\n"));
-    assert!(control_answer.starts_with("error "));
+    login(party, "romeo", PASSWORD);
+    login(party, "romeo", WRONG);
+    login(party, "nobody", WRONG);
+    let nonsense = control(data, &format!("user nonsense romeo@localhost\n{PASSWORD}\n"));
+    assert!(nonsense.starts_with("error "));
     let who = party.open_stream();
     let register = |name: &str, password: &str| {
         format!(
@@ -113,19 +109,16 @@ fn advisory_a28_secrets_are_never_logged() {
     party.wait_until("a login", |party| party.is_decided(juliet));
     party.enter(juliet, "room", "juliet");
     let value = format!("<value>{ROOM_PASSWORD}</value>");
-    party.configure(
-        juliet,
-        "room",
-        &format!("<field var='muc#roomconfig_roomsecret'>{value}</field>"),
-    );
+    let field = format!("<field var='muc#roomconfig_roomsecret'>{value}</field>");
+    party.configure(juliet, "room", &field);
     party.send(juliet, &register("juliet", CHANGED));
     party.end_with(juliet, "not-authorized");
-    control(&data, &format!("user passwd juliet@localhost\n{PASSWORD}\n"));
-    party.driver.process.terminate();
-    assert_eq!(party.driver.process.exit_code(), Ok(0));
-    let log = party.driver.process.log();
-    assert!(log.contains("login failed") && log.contains("TRACE"), "the log is on: {log}");
+    let changed = control(data, &format!("user passwd juliet@localhost\n{PASSWORD}\n"));
+    assert!(changed.starts_with("ok "), "{changed}");
+}
 
+/// What must not show: passwords, what clients send of them, keys of accounts and of TLS.
+fn secrets_in(data: &Path) -> Vec<String> {
     let mut secrets: Vec<String> =
         [PASSWORD, WRONG, CHANGED, ROOM_PASSWORD].map(str::to_owned).to_vec();
     for (user, password) in [("romeo", PASSWORD), ("romeo", WRONG), ("juliet", PASSWORD)] {
@@ -146,7 +139,20 @@ fn advisory_a28_secrets_are_never_logged() {
     assert!(secrets.len() >= before + 4 * 8, "keys of two accounts");
     let key_file = fs::read_to_string(data.join("key.pem")).expect("a key");
     secrets.extend(key_file.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
-    for secret in secrets {
+    secrets
+}
+
+#[test]
+fn advisory_a28_secrets_are_never_logged() {
+    let setup = setup_on_disk("log = 'trace'\nregistration.in_band = 'anyone'", &[]);
+    let data = setup.config.data.clone();
+    let mut party = Party::new(Sockets::new(setup).unwrap_or_else(|why| panic!("{why}")));
+    use_passwords(&mut party, &data);
+    party.driver.process.terminate();
+    assert_eq!(party.driver.process.exit_code(), Ok(0));
+    let log = party.driver.process.log();
+    assert!(log.contains("login failed") && log.contains("TRACE"), "the log is on: {log}");
+    for secret in secrets_in(&data) {
         assert!(!log.contains(&secret), "the log holds {secret}");
     }
     // Nor is a password in any file.

@@ -8,8 +8,9 @@ use crate::party::{Party, Who, Windows, in_process};
 
 type Local = Party<InProcess<Windows>>;
 
+/// Asks for a contact, without giving the server a turn.
 fn put(party: &mut Local, who: Who, contact: &str) {
-    party.send(
+    party.post(
         who,
         &format!(
             "<iq type='set' id='{contact}'><query xmlns='jabber:iq:roster'>\

@@ -39,7 +39,8 @@ fn two_thousand_idle_tls_sessions() {
         crowd.extend(begun);
     }
     // Each ten neighbours of every other ten share a room.
-    let room_of = |n: usize| (n / OCCUPANTS % 2 == 0).then(|| format!("room{}", n / OCCUPANTS));
+    let room_of =
+        |n: usize| (n / OCCUPANTS).is_multiple_of(2).then(|| format!("room{}", n / OCCUPANTS));
     for (n, &who) in crowd.iter().enumerate() {
         if let Some(room) = room_of(n) {
             party.enter(who, &room, users[n % OCCUPANTS]);

@@ -129,7 +129,7 @@ fn what_was_read_is_handled_before_the_end() {
     // One read takes all of it, one turn handles less.
     let burst: String = (0..130).map(groupchat).collect();
     assert!(burst.len() < 16 * 1024);
-    party.send(romeo, &burst);
+    party.post(romeo, &burst);
     party.driver.world.turn();
     let now = party.driver.world.now;
     party.server().handle_shutdown(now, "TERM");
@@ -236,14 +236,10 @@ fn streams_in_negotiation_end_too() {
     // In the middle of SCRAM: the server waits for the proof.
     let in_login = party.open_stream();
     let first = crate::sasl::base64(b"n,,n=romeo,r=nonce");
-    party.send(
-        in_login,
-        &format!(
-            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>{first}</auth>"
-        ),
-    );
-    party
-        .receive(in_login, "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{any}</challenge>");
+    let sasl = tercet::xmpp::ns::SASL;
+    let auth = format!("<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>{first}</auth>");
+    party.send(in_login, &auth);
+    party.receive(in_login, &format!("<challenge xmlns='{sasl}'>{{any}}</challenge>"));
     // Before its ClientHello: there is no stream to end.
     let in_handshake = party.open_stream();
     party.send(in_handshake, STARTTLS);
