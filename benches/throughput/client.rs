@@ -246,7 +246,7 @@ impl Client {
                 self.mark(index);
             }
             if event.is_readable() || event.is_read_closed() {
-                self.read(index, load)?;
+                self.read(index, event.is_read_closed(), load)?;
             }
         }
         self.events = events;
@@ -298,7 +298,9 @@ impl Client {
         Ok(())
     }
 
-    fn read(&mut self, index: usize, load: &mut dyn Load) -> Result<(), String> {
+    /// Reads what is there. A short read means that there is no more, and that the next bytes come
+    /// with an event of their own; but an end that has come already does not.
+    fn read(&mut self, index: usize, has_ended: bool, load: &mut dyn Load) -> Result<(), String> {
         loop {
             let conn = &mut self.conns[index];
             if conn.is_closed {
@@ -320,7 +322,7 @@ impl Client {
             buffer.resize(READ_BYTES, 0);
             self.buffer = buffer;
             done?;
-            if count < READ_BYTES {
+            if count < READ_BYTES && !has_ended {
                 return Ok(());
             }
         }
