@@ -368,6 +368,12 @@ impl Server {
         }
     }
 
+    /// Timers that are set. They are never cancelled: what nobody needs any more is gone when its
+    /// time has come.
+    pub fn timers_count(&self) -> usize {
+        self.cx.timers.len()
+    }
+
     /// The database: tests make accounts and inject faults through it.
     pub fn storage(&mut self) -> &mut Storage {
         &mut self.cx.storage
