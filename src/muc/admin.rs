@@ -96,7 +96,8 @@ impl Room {
     ) -> Result<(), StanzaError> {
         let plan = self.plan(cx, &stanza.from, query)?;
         let actor = self.actor(&stanza.from);
-        let old = self.change_affiliations(cx, &plan.affiliations)?;
+        self.store_affiliations(cx, &plan.affiliations)?;
+        let old = self.take_affiliations(&plan.affiliations);
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
         let here = self.present_among(&plan.affiliations);
 
@@ -204,12 +205,23 @@ impl Room {
         if changes.is_empty() {
             return Ok(());
         }
-        let list = self.list_after(changes);
-        if !list.values().any(|entry| entry.affiliation == Affiliation::Owner) {
+        let becomes_owner = changes.values().any(|(new, _)| *new == Affiliation::Owner);
+        let mut owners = self.accounts_with(Affiliation::Owner);
+        if !becomes_owner && owners.all(|owner| changes.contains_key(owner)) {
             return Err(Condition::Conflict.into()); // §10.4
         }
+        let is_here = |jid: &BareJid| self.affiliations.contains_key(jid);
+        let (mut added, mut removed) = (0, 0);
+        for (jid, (new, _)) in changes {
+            match (is_here(jid), *new) {
+                (false, Affiliation::None) => {}
+                (false, _) => added += 1,
+                (true, Affiliation::None) => removed += 1,
+                (true, _) => {}
+            }
+        }
         let max = cx.config.limits.room_affiliations;
-        if max > 0 && list.len() > max && list.len() > self.affiliations.len() {
+        if max > 0 && added > removed && self.affiliations.len() + added - removed > max {
             return Err(Condition::ResourceConstraint.into());
         }
         Ok(())

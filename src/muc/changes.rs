@@ -37,21 +37,42 @@ impl Verdict {
 }
 
 impl Room {
-    /// The affiliation list as it will be.
-    pub fn list_after(&self, changes: &AffiliationChanges) -> BTreeMap<BareJid, AffiliationEntry> {
-        let mut list = self.affiliations.clone();
-        for (jid, (affiliation, reason)) in changes {
-            if *affiliation == Affiliation::None {
-                list.remove(jid);
-                continue;
-            }
-            let nick = list.get(jid).and_then(|entry| entry.nick.clone());
-            // An outcast has no reserved nick (§9.1).
-            let nick = nick.filter(|_| *affiliation != Affiliation::Outcast);
-            let (jid, affiliation, reason) = (jid.clone(), *affiliation, reason.clone());
-            list.insert(jid.clone(), AffiliationEntry { jid, affiliation, nick, reason });
+    /// The entry that a change makes; `Affiliation::None` is the end of it.
+    fn entry_after(
+        &self,
+        jid: &BareJid,
+        change: &(Affiliation, Option<String>),
+    ) -> AffiliationEntry {
+        let (affiliation, reason) = change.clone();
+        let nick = self.affiliations.get(jid).and_then(|entry| entry.nick.clone());
+        // An outcast has no reserved nick (§9.1).
+        let nick = nick.filter(|_| affiliation != Affiliation::Outcast);
+        AffiliationEntry { jid: jid.clone(), affiliation, nick, reason }
+    }
+
+    /// All entries as they will be.
+    pub fn affiliations_after(&self, changes: &AffiliationChanges) -> Vec<AffiliationEntry> {
+        let others = self.affiliations.values().filter(|entry| !changes.contains_key(&entry.jid));
+        let changed = changes.iter().map(|(jid, change)| self.entry_after(jid, change));
+        let remaining = changed.filter(|entry| entry.affiliation != Affiliation::None);
+        others.cloned().chain(remaining).collect()
+    }
+
+    /// Takes changes over that are written; what is returned are the entries that were there.
+    pub fn take_affiliations(
+        &mut self,
+        changes: &AffiliationChanges,
+    ) -> BTreeMap<BareJid, AffiliationEntry> {
+        let mut old = BTreeMap::new();
+        for (jid, change) in changes {
+            let entry = self.entry_after(jid, change);
+            let before = match entry.affiliation {
+                Affiliation::None => self.affiliations.remove(jid),
+                _ => self.affiliations.insert(jid.clone(), entry),
+            };
+            old.extend(before.map(|before| (jid.clone(), before)));
         }
-        list
+        old
     }
 
     /// Writes changed entries to the database, when the room is there.
@@ -59,38 +80,23 @@ impl Room {
         &mut self,
         cx: &mut Cx,
         changes: &AffiliationChanges,
-        list: &BTreeMap<BareJid, AffiliationEntry>,
     ) -> Result<(), StorageError> {
         if !self.is_stored {
             return Ok(());
         }
-        for jid in changes.keys().filter(|jid| list.get(jid) != self.affiliations.get(jid)) {
-            let removed = || AffiliationEntry {
-                jid: jid.clone(),
-                affiliation: Affiliation::None,
-                nick: None,
-                reason: None,
+        for (jid, change) in changes {
+            let entry = self.entry_after(jid, change);
+            let is_removal = entry.affiliation == Affiliation::None;
+            let is_same = match self.affiliations.get(jid) {
+                None => is_removal,
+                Some(before) => *before == entry,
             };
-            let entry = list.get(jid).cloned().unwrap_or_else(removed);
-            cx.storage.room_affiliation(&self.jid, &entry)?;
-            self.written_ms = Some(cx.now.mono_ms);
+            if !is_same {
+                cx.storage.room_affiliation(&self.jid, &entry)?;
+                self.written_ms = Some(cx.now.mono_ms);
+            }
         }
         Ok(())
-    }
-
-    /// Writes the changes and takes them over; what is returned is the list as it was, if any of it
-    /// has changed.
-    pub fn change_affiliations(
-        &mut self,
-        cx: &mut Cx,
-        changes: &AffiliationChanges,
-    ) -> Result<BTreeMap<BareJid, AffiliationEntry>, StorageError> {
-        if changes.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let list = self.list_after(changes);
-        self.store_affiliations(cx, changes, &list)?;
-        Ok(std::mem::replace(&mut self.affiliations, list))
     }
 
     /// The accounts among the changes that are in the room.

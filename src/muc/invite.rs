@@ -61,7 +61,8 @@ fn invite(
     }
     if !changes.is_empty() {
         room.check_list(cx, &changes)?;
-        room.change_affiliations(cx, &changes)?;
+        room.store_affiliations(cx, &changes)?;
+        room.take_affiliations(&changes);
         for (jid, (affiliation, _)) in &changes {
             room.tell_absent(cx, jid, *affiliation, None);
         }

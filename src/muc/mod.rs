@@ -8,6 +8,7 @@
 //! left is forgotten (stored ones are read again when somebody comes).
 
 mod admin;
+mod allowance;
 mod changes;
 mod config_form;
 mod disco;
@@ -46,6 +47,7 @@ use crate::xmpp::{
     StanzaKind, ns,
 };
 
+use allowance::Allowances;
 use room::Room;
 
 pub use service::disco_info as service_disco_info;
@@ -75,6 +77,8 @@ pub struct Muc {
     lock_timer_ms: Option<u64>,
     /// Authenticates iq stanzas on their way through seats.
     iq_key: Option<hmac::Key>,
+    /// What accounts may still have read and written.
+    allowances: Allowances,
     /// The service has shut down.
     is_closed: bool,
 }
@@ -249,14 +253,21 @@ impl Muc {
         self.by_jid.get(jid.bare_str()).copied()
     }
 
-    /// The room of an address, read from the database when it is not live. Who calls this calls
-    /// [`Self::settle`] afterwards.
-    fn find(&mut self, cx: &mut Cx, jid: &Jid) -> Result<Option<usize>, StanzaError> {
+    /// The room of an address, read from the database for `account` when it is not live. Who calls
+    /// this calls [`Self::settle`] afterwards.
+    fn find(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        jid: &Jid,
+    ) -> Result<Option<usize>, StanzaError> {
         if let Some(index) = self.live(jid) {
             return Ok(Some(index));
         }
-        let stored = cx.storage.room(&jid.to_bare())?;
-        Ok(stored.map(|stored| self.insert(Room::from_stored(0, stored))))
+        self.allowances.check(account, cx.now)?;
+        let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
+        self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
+        Ok(Some(self.insert(Room::from_stored(0, stored))))
     }
 
     fn insert(&mut self, mut room: Room) -> usize {

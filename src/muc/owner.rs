@@ -8,7 +8,7 @@ use super::room::Room;
 use crate::config::{RoomOptions, Whois};
 use crate::cx::Cx;
 use crate::ids::Target;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StoredRoom};
 use crate::xml::Element;
 use crate::xmpp::dataform::Submission;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
@@ -110,10 +110,9 @@ impl Room {
                 _ => error,
             })?;
         }
-        let list = self.list_after(&changes);
-        self.store_configuration(cx, &draft.options, &changes, &list)?;
+        self.store_configuration(cx, &draft.options, &changes)?;
         self.lock = None; // §10.1.2, §10.1.3: now it exists.
-        let old_list = std::mem::replace(&mut self.affiliations, list);
+        self.take_affiliations(&changes);
         let old = std::mem::replace(&mut self.options, draft.options);
         let bytes_max = cx.config.limits.room_history_bytes;
         self.history.trim(self.options.history_messages as usize, bytes_max);
@@ -122,7 +121,7 @@ impl Room {
         }
 
         cx.reply(origin, stanza, None);
-        let codes = codes(&old, &self.options, old_list != self.affiliations);
+        let codes = codes(&old, &self.options, !changes.is_empty());
         if !codes.is_empty() {
             self.tell_status(cx, &codes);
         }
@@ -159,20 +158,20 @@ impl Room {
         cx: &mut Cx,
         options: &RoomOptions,
         changes: &AffiliationChanges,
-        list: &std::collections::BTreeMap<BareJid, crate::storage::AffiliationEntry>,
     ) -> Result<(), StorageError> {
         match (self.is_stored, options.persistent) {
             (false, false) => return Ok(()),
             (false, true) => {
-                let affiliations = list.values().cloned().collect();
-                cx.storage.room_put(&self.to_stored(options.clone(), affiliations))?;
+                let affiliations = self.affiliations_after(changes);
+                let stored = StoredRoom { affiliations, ..self.to_stored(options.clone()) };
+                cx.storage.room_put(&stored)?;
             }
             (true, false) => cx.storage.room_remove(&self.jid)?,
             (true, true) => {
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;
                 }
-                self.store_affiliations(cx, changes, list)?;
+                self.store_affiliations(cx, changes)?;
             }
         }
         self.is_stored = options.persistent;
