@@ -38,6 +38,10 @@ impl Sim {
         if who == OBSERVER {
             return self.observer_acts();
         }
+        if !self.people[who].is_available && self.rng.one_in(2) {
+            self.people[who].is_available = true;
+            self.send(who, "<presence/>");
+        }
         let room = self.rng.below(ROOMS.len());
         let is_in = self.people[who].stays.contains_key(ROOMS[room]);
         // While the observer is away nobody comes: whoever came first would own the room.
@@ -48,7 +52,8 @@ impl Sim {
             40..44 => self.leave(who, room),
             44..50 => self.change_nick(who, room),
             50..52 => self.administer(who, room),
-            52..58 => return self.administer_quietly(who, room),
+            52..55 => return self.administer_quietly(who, room),
+            55..58 => return self.administer_as_somebody_above(who, room),
             58..62 => self.set_subject(who, room),
             62..67 => self.whisper(who, room),
             67..71 => self.ask(who, room),
@@ -254,7 +259,12 @@ impl Sim {
     }
 
     fn ask_occupant(&mut self, who: usize, room: usize) {
-        let nick = self.nick(who);
+        let chance = self.rng.below(100);
+        let mut nick = self.nick(who);
+        let names: Vec<_> = self.ledger.room(ROOMS[room]).occupants.keys().collect();
+        if !names.is_empty() && chance < 80 {
+            nick = escape(names[chance % names.len()]);
+        }
         let (to, id) = (ROOMS[room], format!("seat-{}", self.next_number()));
         let query = ["<ping xmlns='urn:xmpp:ping'/>", "<query xmlns='jabber:iq:version'/>"];
         let query = query[self.rng.below(2)];

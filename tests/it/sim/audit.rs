@@ -58,6 +58,11 @@ impl Sim {
                 self.speak(OBSERVER, room);
                 self.settle()?;
                 self.audit_room(jid).map_err(|why| format!("{jid}: {why}"))?;
+            } else {
+                let is_in = self.people[OBSERVER].stays.contains_key(*jid);
+                self.ledger.room(jid).is_abandoned |= is_in;
+                // Nobody has said anything that all must have got.
+                self.oracle.leave_off(&mut self.ledger, jid);
             }
         }
         self.oracle.check_quiet(&self.people, &self.world.pace.slow)?;

@@ -104,6 +104,22 @@ impl Sim {
         Ok(())
     }
 
+    /// The same by somebody who may do more than most, if there is one.
+    pub(super) fn administer_as_somebody_above(
+        &mut self,
+        who: usize,
+        room: usize,
+    ) -> Result<(), String> {
+        let is_above = |sim: &mut Self, who: usize| {
+            let standing = sim.standing(who, room);
+            let is_admin = matches!(standing.affiliation.as_str(), "admin" | "owner");
+            is_admin || standing.role == "moderator"
+        };
+        let crowd = (who..self.people.len()).chain(1..who);
+        let able: Vec<usize> = crowd.filter(|other| is_above(self, *other)).collect();
+        self.administer_quietly(able.first().copied().unwrap_or(OBSERVER), room)
+    }
+
     fn ask_nonsense(&mut self) -> Asked {
         let xml = match self.rng.below(4) {
             0 => "<item nick='Romeo' role='visitor' affiliation='none'/>",
@@ -231,13 +247,14 @@ impl Sim {
 
     /// One option is changed.
     pub(super) fn configure(&mut self, who: usize, room: usize) {
-        let bit = self.rng.below(2);
+        // Mostly open, so that there is somebody to look at.
+        let bit = usize::from(self.rng.one_in(3));
         let number = ["0", "1"][bit];
         let (var, value) = match self.rng.below(8) {
             0 => (MEMBERS_ONLY, number),
             1 => (MODERATED, number),
             2 => (SECRET, ["", "pw"][bit]),
-            3 => (PERSISTENT, number),
+            3 => (PERSISTENT, ["1", "0"][bit]),
             4 => ("muc#roomconfig_changesubject", number),
             5 => ("muc#roomconfig_allowpm", ["anyone", "none"][bit]),
             6 => ("muc#maxhistoryfetch", ["0", "5"][bit]),
@@ -361,7 +378,11 @@ impl Sim {
         if !self.people[who].is_ready() || !self.is_known(room) {
             return Ok(());
         }
-        let to = account(self.rng.below(14));
+        let other = self.rng.below(self.people.len());
+        let to = match self.rng.below(4) {
+            0 => account(self.rng.below(14)),
+            _ => self.people[other].account(),
+        };
         let person = &self.people[who];
         let (own_jid, own_account) = (person.jid(), person.account());
         let book = self.ledger.room(ROOMS[room]);

@@ -3,7 +3,8 @@
 //! (acts.rs, deeds.rs). Oracles look at every stanza that the server sends (oracle.rs, order.rs),
 //! at what it answers in quiet moments and after a restart (audit.rs, ledger.rs), and at who may
 //! do what (rules.rs). A seed that fails is printed: `TERCET_SIM_SEED=n` plays it again,
-//! `TERCET_SIM_SEEDS=n` plays so many, `TERCET_SIM_FIRST=n` begins there.
+//! `TERCET_SIM_SEEDS=n` plays so many, `TERCET_SIM_FIRST=n` begins there, and with
+//! `TERCET_SIM_TRACE` every stanza is printed.
 
 mod acts;
 mod audit;
@@ -24,6 +25,7 @@ use tercet::xml::Element;
 use crate::client::{Client, Identity, Item};
 use crate::driver::{Event, Link};
 use crate::inproc::{Pace, World};
+use crate::matcher::to_text;
 use crate::sasl::Mechanism;
 use crate::setup::{Folder, Seeded, Setup};
 
@@ -111,6 +113,8 @@ pub struct Sim {
     /// Numbers bodies and ids.
     count: usize,
     is_faulty: bool,
+    /// `TERCET_SIM_TRACE`: every stanza is printed.
+    is_traced: bool,
 }
 
 impl Sim {
@@ -140,8 +144,9 @@ impl Sim {
         for number in 0..=accounts_count {
             ledger.cells.insert(Key::Password(number), Cell::new("secret"));
         }
-        let answers = BTreeMap::new();
-        Ok(Self { setup, world, rng, people, oracle, ledger, answers, count: 0, is_faulty })
+        let is_traced = std::env::var_os("TERCET_SIM_TRACE").is_some();
+        let (answers, count) = (BTreeMap::new(), 0);
+        Ok(Self { setup, world, rng, people, oracle, ledger, answers, count, is_faulty, is_traced })
     }
 
     /// Plays it. `Err` says which oracle was hurt.
@@ -311,7 +316,14 @@ impl Sim {
         }
     }
 
+    fn trace(&self, who: usize, direction: &str, text: &str) {
+        if self.is_traced {
+            println!("{direction} {} {text}", self.people[who].resource);
+        }
+    }
+
     fn send(&mut self, who: usize, text: &str) {
+        self.trace(who, ">>", text);
         if let Some(link) = self.people[who].link {
             self.world.write(link, text.as_bytes());
         }
@@ -396,6 +408,7 @@ impl Sim {
         }
         for item in items {
             if let Item::Element(element) = item {
+                self.trace(who, "<<", &to_text(&element));
                 self.oracle.observe(&mut self.people[who], &mut self.ledger, &element)?;
                 match element.attr("id").filter(|id| id.starts_with("audit-")) {
                     Some(id) => drop(self.answers.insert(id.to_owned(), element)),
@@ -407,6 +420,10 @@ impl Sim {
         Ok(())
     }
 
+    fn is_logged_in(&self, who: usize) -> bool {
+        self.people[who].client.as_ref().is_some_and(Client::is_ready)
+    }
+
     /// A login may fail when storage fails, at a shutdown, and while the password changes.
     fn check_login(&mut self, who: usize, trouble: Option<&str>) -> Result<(), String> {
         let person = &self.people[who];
@@ -415,7 +432,9 @@ impl Sim {
             Some(trouble) => {
                 let is_login = trouble.contains("during the login");
                 let changed = trouble.contains("not-authorized");
-                is_login && (self.is_faulty || self.oracle.is_ending || changed)
+                // This client takes what comes right after `<success/>` for the old stream.
+                let is_early = self.oracle.is_ending && !self.is_logged_in(who);
+                is_early || is_login && (self.is_faulty || self.oracle.is_ending || changed)
             }
             None => cell.known() != Some(person.password.as_str()),
         };

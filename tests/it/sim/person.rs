@@ -44,6 +44,8 @@ pub struct Person {
     pub seats_asked: BTreeSet<String>,
     /// The latest answer: id and outcome.
     pub answered: (String, String),
+    /// It has sent initial presence, and may be sent messages by its account.
+    pub is_available: bool,
     /// It has sent something that ends its stream.
     pub has_sinned: bool,
 }
@@ -63,6 +65,7 @@ impl Person {
             awaited: BTreeMap::new(),
             seats_asked: BTreeSet::new(),
             answered: (String::new(), String::new()),
+            is_available: false,
             has_sinned: false,
         }
     }
@@ -103,6 +106,7 @@ impl Person {
     pub fn end(&mut self) {
         self.link = None;
         self.client = None;
+        self.is_available = false;
         self.joins.clear();
         self.suspicions.clear();
         self.awaited.clear();
