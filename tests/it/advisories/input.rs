@@ -217,7 +217,7 @@ fn spoil(dice: &mut Seeded, bytes: &mut Vec<u8>, corpus: &[String]) {
 fn advisory_a25_no_input_brings_the_server_down() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("TERCET_SEED").unwrap_or(1);
-    let count = number("TERCET_FUZZ").unwrap_or(3_000);
+    let count = number("TERCET_FUZZ").unwrap_or(5_000);
     println!("TERCET_SEED={seed}");
     let mut dice = Seeded(seed);
     let corpus = corpus();
@@ -238,12 +238,15 @@ fn advisory_a25_no_input_brings_the_server_down() {
         spoil(&mut dice, &mut bytes, &corpus);
         let link = party.guests[guests[place]].link;
         party.driver.world.write(link, &bytes);
-        if dice.one_in(4) {
+        // Mostly one at a time; now and then several within one turn.
+        if !dice.one_in(4) {
             party.settle();
         }
-        if n % 100 == 0 {
-            // Its stream may be in the middle of anything: a new one, now and then.
+        if n % 20 == 0 {
+            // A stream may be within a text that never ends: a new one, now and then.
             party.cut(guests[place]);
+        }
+        if n % 100 == 0 {
             party.fence(witness);
             party.take(witness);
         }

@@ -315,6 +315,10 @@ fn unread_input_does_not_destroy_the_farewell() {
     stream.read_to_string(&mut rest).expect("an orderly end, no reset");
     assert!(rest.contains("<system-shutdown "), "{rest}");
     assert!(rest.ends_with("</stream:stream>"), "{rest}");
+    // The server has ended its direction and still reads ours, until our end.
+    for _ in 0..3 {
+        stream.write_all(b"<late/>").expect("no reset");
+    }
     drop(stream);
     assert_eq!(process.exit_code(), Ok(0));
 }
