@@ -43,7 +43,8 @@ use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
 use crate::xmpp::{
-    BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+    Affiliation, BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError,
+    StanzaKind, ns,
 };
 
 use allowance::Allowances;
@@ -203,10 +204,18 @@ impl Muc {
         }
     }
 
-    /// An account was removed: its affiliations stay, as those of anyone absent. (Its sessions end
-    /// by themselves.)
-    pub fn handle_account_removed(&mut self, _cx: &mut Cx, account: &BareJid) {
-        log::debug!("{account} is removed; rooms keep its affiliations");
+    /// An account was removed, and its sessions have left: live rooms forget what it was to them,
+    /// as storage has done, so that the next of its name inherits nothing. A ban stays.
+    pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
+        for (_, room) in &mut self.rooms {
+            let entry = room.affiliations.get(account);
+            if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
+                room.affiliations.remove(account);
+                if room.is_stored {
+                    room.mark_written(cx);
+                }
+            }
+        }
     }
 
     /// Shutdown, phase 3: one unavailable with 332 and 110 to each session of each occupant, no

@@ -22,6 +22,11 @@ pub fn refusal_of_outsider(payload: &Element) -> StanzaError {
 }
 
 impl Room {
+    /// This room and no earlier one by its name, whose seats had the same numbers.
+    fn incarnation(&self) -> String {
+        format!("{} {:x}", self.jid, self.number)
+    }
+
     /// A message to a seat (§7.5).
     pub fn handle_private(
         &mut self,
@@ -99,7 +104,7 @@ impl Room {
             matches!(&*payload.ns, ns::VCARD_TEMP) || payload.ns.starts_with(ns::PUBSUB);
         let answerer: &Seat = target.seats.first().expect("an occupant has a seat");
         let asked = if is_for_account { answerer.jid.bare_str() } else { answerer.jid.as_str() };
-        let id = back.encode(key, self.jid.as_str(), asked);
+        let id = back.encode(key, &self.incarnation(), asked);
         let forwarded = Stanza {
             kind: iq.kind,
             from: asker.jid.clone(),
@@ -120,7 +125,7 @@ impl Room {
     /// sent it; else it is nothing.
     pub fn handle_seat_answer(&self, cx: &mut Cx, key: &hmac::Key, iq: Stanza) {
         let id = iq.id.as_deref().unwrap_or_default();
-        let back = Return::decode(key, self.jid.as_str(), iq.from.as_str(), id);
+        let back = Return::decode(key, &self.incarnation(), iq.from.as_str(), id);
         let Some(back) = back else { return };
         let Some(asker) = self.occupant(back.occupant) else { return };
         let Some(seat) = asker.seats.iter().find(|seat| seat.number == back.seat) else { return };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Muc;
 use super::allowance::DEAR_ROW;
 use super::room::{self, Lock, Room};
-use crate::config::{RoomCreators, RoomOptions};
+use crate::config::RoomCreators;
 use crate::cx::Cx;
 use crate::storage::AffiliationEntry;
 use crate::xml::Element;
@@ -50,19 +50,17 @@ impl Muc {
         }
         let account = iq.from.to_bare();
         self.allowances.check(&account, cx.now)?;
-        let stored = cx.storage.rooms(domain)?;
+        let stored = cx.storage.public_rooms(domain)?;
         self.allowances.charge(&account, stored.len() * DEAR_ROW, cx.now);
         Ok(self.public_rooms(stored, domain))
     }
 
     /// The public rooms, live and stored, in the order of their addresses (§6.3).
-    fn public_rooms(&self, stored: Vec<(BareJid, RoomOptions)>, domain: &str) -> Element {
+    fn public_rooms(&self, stored: Vec<(BareJid, String)>, domain: &str) -> Element {
         let mut rooms = BTreeMap::new();
-        for (jid, options) in stored {
-            if options.public {
-                let title = room::title(&options, &jid).to_owned();
-                rooms.insert(jid, title);
-            }
+        for (jid, name) in stored {
+            let title = room::title(&name, &jid).to_owned();
+            rooms.insert(jid, title);
         }
         for (_, room) in self.rooms.iter().filter(|(_, room)| room.jid.domain() == domain) {
             if room.options.public && room.lock.is_none() {

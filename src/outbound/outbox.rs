@@ -24,10 +24,11 @@ pub struct Outbox {
     pub(super) stanza_ends: VecDeque<u64>,
     /// Where the transport switches to TLS: after the byte before this position (`<proceed/>`).
     pub(super) starttls_at: Option<u64>,
-    /// The end of the queue when this turn first pushed; `None` when it has not.
-    pub(super) turn_start: Option<u64>,
-    /// Some handler that pushed here in this turn has also written to storage.
-    pub(super) tainted: bool,
+    /// The handler that pushed last, and the end of the queue when it first did.
+    pub(super) handler: (u64, u64),
+    /// Where a handler of this turn began to push that has also written to storage: from here on
+    /// all depends on the commit.
+    pub(super) tainted_at: Option<u64>,
     /// In the dirty list.
     pub(super) dirty: bool,
     /// The stream has ended: takes nothing any more.
@@ -45,6 +46,11 @@ impl Outbox {
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// True when it went over its limit: its session is over.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Stanzas of which at least one byte waits.

@@ -60,6 +60,8 @@ pub struct Residue {
     pub bound: usize,
     /// Seats in rooms.
     pub seats: usize,
+    /// Outboxes, empty or not.
+    pub outboxes: usize,
     /// Bytes that wait in outboxes.
     pub outbox_bytes: usize,
     /// Connections counted by the limits.
@@ -219,7 +221,7 @@ impl Server {
         if session.is_login_awaited {
             self.logins_awaited -= 1;
         }
-        if let Some(outbox) = self.cx.out.get(id) {
+        if let Some(outbox) = self.cx.out.get(id).filter(|_| !self.drain.is_over()) {
             let stanzas = outbox.stanzas_waiting() as u64;
             self.drain.count_closed(!outbox.is_empty());
             self.cx.out.stanzas_dropped += stanzas;
@@ -252,6 +254,10 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        // A limit of time may be nearer than before, or there was none.
+        for id in self.sessions.ids() {
+            self.set_timer(id);
+        }
     }
 
     /// Whether to read a connection now.
@@ -300,16 +306,15 @@ impl Server {
             self.cx.out.commit_turn();
             return;
         }
-        log::error!("storage: a commit failed; read-only until a probe works");
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
         self.begin_chain();
         for id in lost {
-            // One that was ended in this turn lost its farewell: it gets this one instead.
             if let Some(session) = self.sessions.get_mut(id)
                 && session.hold == Hold::Ended
             {
+                // The end that it had is taken back with the rest; it gets another one.
                 session.hold = Hold::None;
             }
             self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
@@ -356,10 +361,17 @@ impl Server {
             sessions: self.sessions.len(),
             bound: self.im.sessions_count(),
             seats: self.muc.seats_count(),
+            outboxes: self.cx.out.len(),
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
         }
+    }
+
+    /// Timers that are set. They are never cancelled: what nobody needs any more is gone when its
+    /// time has come.
+    pub fn timers_count(&self) -> usize {
+        self.cx.timers.len()
     }
 
     /// The database: tests make accounts and inject faults through it.
@@ -372,12 +384,8 @@ impl Server {
     }
 
     fn probe_storage(&mut self) {
-        if self.cx.storage.is_read_only() {
-            if self.cx.storage.probe() {
-                log::info!("storage: writable again");
-            } else {
-                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-            }
+        if !self.cx.storage.probe() {
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::cx::Action;
 use crate::ids::{SessionId, Target};
 use crate::iq;
+use crate::outbound::Outbox;
 use crate::stream::c2s::Step;
 use crate::xml::writer::write_element;
 use crate::xml::{Element, Node, StreamEvent, StreamParser, XmlError};
@@ -19,13 +20,23 @@ use super::session::{Hold, Session, xml_limits};
 
 /// Stanzas of one session that are handled in one turn.
 const TURN_STANZAS_MAX: usize = 64;
+/// Bytes of answers that one session gets in one turn: what is long takes long to make.
+const TURN_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Server {
     /// Handles what the parser of a session has, up to the budget of a turn.
     pub(super) fn process(&mut self, id: SessionId) {
+        let waiting_before = self.cx.out.get(id).map_or(0, Outbox::len);
         for _ in 0..TURN_STANZAS_MAX {
             let Some(session) = self.sessions.get_mut(id) else { return };
-            if session.hold != Hold::None || self.cx.out.is_congested() {
+            let Some(outbox) = self.cx.out.get(id) else { return };
+            let is_served = outbox.len() > waiting_before.saturating_add(TURN_ANSWER_BYTES_MAX);
+            if outbox.is_cut() {
+                // It ends with this turn, and nothing of it is looked at any more.
+                session.is_pending = false;
+                return;
+            }
+            if session.hold != Hold::None || is_served || self.cx.out.is_congested() {
                 session.is_pending = true;
                 return;
             }
@@ -238,7 +249,11 @@ impl Server {
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
-                log::warn!("registration refused: address={address} reason=too-many");
+                // Said once: nothing else keeps a client from trying as fast as it can write.
+                let said_at = limits.registrations_per_address_per_minute.saturating_add(1);
+                if self.addresses.count(now_ms, address, what) == said_at {
+                    log::warn!("registration refused: address={address} reason=too-many");
+                }
                 Err(StanzaError::new(Condition::ResourceConstraint))
             }
             Some("set") => {
@@ -360,10 +375,13 @@ impl Server {
     }
 }
 
-/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser.
+/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser. What a client
+/// sent before it had the answer is the beginning of the new stream. (After STARTTLS there is
+/// nothing such: it was refused.)
 pub(super) fn restart(session: &mut Session, limits: &crate::config::Limits) {
-    let authenticated = session.is_authenticated();
-    session.parser = StreamParser::new(xml_limits(limits, authenticated));
+    let limits = xml_limits(limits, session.is_authenticated());
+    let old = std::mem::replace(&mut session.parser, StreamParser::new(limits));
+    session.parser = old.restart(limits);
 }
 
 /// RFC 6120 §4.9.3: which condition a fault of the XML is.

@@ -4,10 +4,12 @@ use tercet::xml::Element;
 use tercet::xml::writer::escape_attr;
 use tercet::xmpp::ns;
 
+use super::ledger::{Cell, Key};
 use super::person::account;
 use super::{OBSERVER, ROOMS, Sim};
 
-const NICKS: [&str; 10] =
+/// Several of them look alike.
+pub const NICKS: [&str; 10] =
     ["Romeo", "romeo", "Ｒomeo", "Juliet", "a/b", "'\"<&>", "é", "🫨", " ", "Nurse"];
 
 /// Bytes that end a stream, one way or the other.
@@ -34,32 +36,39 @@ impl Sim {
             return Ok(());
         }
         if who == OBSERVER {
-            self.observer_acts();
-            return Ok(());
+            return self.observer_acts();
         }
         let room = self.rng.below(ROOMS.len());
         let is_in = self.people[who].stays.contains_key(ROOMS[room]);
-        match self.rng.below(100) {
+        // While the observer is away nobody comes: whoever came first would own the room.
+        let is_open = self.is_observed(room);
+        match self.rng.below(120) {
             0..40 if is_in => self.speak(who, room),
-            0..30 => self.join(who, room),
+            0..30 if is_open => self.join(who, room),
             40..44 => self.leave(who, room),
             44..50 => self.change_nick(who, room),
-            50..54 => self.administer(who, room),
-            54..58 => self.set_subject(who, room),
-            58..64 => self.whisper(who, room),
-            64..68 => self.ask(who, room),
-            68..72 => self.ask_occupant(who, room),
-            72..75 => self.join(who, room),
-            75..78 => self.say_presence(who, room),
-            78..80 => self.invite(who, room),
-            80..84 => self.write_to_account(who),
-            84..86 => self.configure(who, room),
-            86..88 => self.bounce(who, room),
-            88..92 => self.turn_slow(who),
-            92..94 => self.sin(who),
-            94..97 => self.cut(who),
-            97..99 => self.part(who),
-            _ => self.set_roster(who),
+            50..52 => self.administer(who, room),
+            52..58 => return self.administer_quietly(who, room),
+            58..62 => self.set_subject(who, room),
+            62..67 => self.whisper(who, room),
+            67..71 => self.ask(who, room),
+            71..76 => self.ask_occupant(who, room),
+            76..79 if is_open => self.join(who, room),
+            79..83 => self.say_presence(who, room),
+            83..86 => return self.invite_quietly(who, room),
+            86..89 => self.write_to_account(who),
+            89..92 => return self.configure_quietly(who, room),
+            92..94 => self.bounce(who, room),
+            94..99 => self.turn_slow(who),
+            99..101 => self.sin(who),
+            101..104 => self.cut(who),
+            104..106 => self.part(who),
+            106..110 => self.set_roster(who),
+            110 => self.change_password(who),
+            111..114 => self.kick_in_a_race(who, room),
+            114..116 => return self.read_list_quietly(who, room),
+            116 => return self.destroy_in_a_race(room),
+            _ => self.flood(who, room),
         }
         Ok(())
     }
@@ -72,73 +81,74 @@ impl Sim {
         }
         let (Some(id), Some(from)) = (element.attr("id"), element.attr("from")) else { return };
         let (id, from) = (escape(id), escape(from));
-        let kind = ["result", "error"][self.rng.below(2)];
-        if !self.rng.one_in(4) {
-            self.send(who, &format!("<iq type='{kind}' id='{id}' to='{from}'/>"));
-        }
+        let (kind, payload) = match self.rng.below(4) {
+            0 => return,
+            1 => {
+                let condition = format!("<service-unavailable xmlns='{}'/>", ns::STANZA_ERRORS);
+                ("error", format!("<error type='cancel'>{condition}</error>"))
+            }
+            _ if element.child("query", ns::VERSION).is_some() => {
+                let version = "<name>crowd</name><version>1</version>";
+                ("result", format!("<query xmlns='{}'>{version}</query>", ns::VERSION))
+            }
+            _ => ("result", String::new()),
+        };
+        self.send(who, &format!("<iq type='{kind}' id='{id}' to='{from}'>{payload}</iq>"));
     }
 
-    /// The observer joins, and gives the room its shape.
-    pub(super) fn make_room(&mut self, room: usize) {
-        let jid = ROOMS[room];
-        let id = self.note_join(OBSERVER, room);
-        let whois = ["anyone", "moderators", "moderators"][room];
-        let moderated = usize::from(room == 2);
-        self.send(
-            OBSERVER,
-            &format!(
-                "<presence to='{jid}/Observer' id='{id}'><x xmlns='{}'/></presence>\
-                 <iq type='set' id='make' to='{jid}'><query xmlns='{}'>\
-                 <x xmlns='jabber:x:data' type='submit'>\
-                 <field var='muc#roomconfig_persistentroom'><value>1</value></field>\
-                 <field var='muc#roomconfig_moderatedroom'><value>{moderated}</value></field>\
-                 <field var='muc#roomconfig_whois'><value>{whois}</value></field>\
-                 </x></query></iq>",
-                ns::MUC,
-                ns::MUC_OWNER
-            ),
-        );
-    }
-
-    fn observer_acts(&mut self) {
+    fn observer_acts(&mut self) -> Result<(), String> {
         let room = self.rng.below(ROOMS.len());
         if !self.people[OBSERVER].stays.contains_key(ROOMS[room]) {
             if !self.people[OBSERVER].is_joining(ROOMS[room]) {
-                self.make_room(room);
+                return self.reclaim(room);
             }
-            return;
+            return Ok(());
         }
         match self.rng.below(20) {
-            0..8 => self.administer(OBSERVER, room),
+            0..2 => self.administer(OBSERVER, room),
+            2..8 => return self.administer_quietly(OBSERVER, room),
             8..12 => self.configure(OBSERVER, room),
-            12 => {
-                let destroy = format!("<query xmlns='{}'><destroy/></query>", ns::MUC_OWNER);
-                self.request(OBSERVER, "set", ROOMS[room], &destroy);
-            }
+            12 => return self.destroy_in_a_race(room),
             13 => self.set_subject(OBSERVER, room),
             _ => self.speak(OBSERVER, room),
         }
+        Ok(())
     }
 
-    fn next_id(&mut self) -> String {
+    /// A nick: mostly one that the clients of this account share.
+    fn nick(&mut self, who: usize) -> String {
+        let number = self.people[who].account_number;
+        let chance = self.rng.below(NICKS.len());
+        let index = if self.rng.one_in(2) { number % NICKS.len() } else { chance };
+        escape(NICKS[index])
+    }
+
+    /// Counts something that is sent.
+    pub(super) fn next_number(&mut self) -> usize {
         self.count += 1;
-        format!("once-{}", self.count)
+        self.count
     }
 
-    fn nick(&mut self) -> String {
-        escape(NICKS[self.rng.below(NICKS.len())])
-    }
-
-    /// An iq that the server itself must answer.
-    fn request(&mut self, who: usize, kind: &str, to: &str, payload: &str) {
-        let id = self.next_id();
-        self.people[who].awaited.insert(id.clone());
+    /// An iq that the server itself must answer, with one of `expected` if that is known. Returns
+    /// its number.
+    pub(super) fn request(
+        &mut self,
+        who: usize,
+        kind: &str,
+        to: &str,
+        payload: &str,
+        expected: &[&'static str],
+    ) -> usize {
+        let number = self.next_number();
+        let id = format!("once-{number}");
+        self.people[who].awaited.insert(id.clone(), expected.to_vec());
         let to = if to.is_empty() { String::new() } else { format!(" to='{to}'") };
         self.send(who, &format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"));
+        number
     }
 
-    fn join(&mut self, who: usize, room: usize) {
-        let nick = self.nick();
+    pub(super) fn join(&mut self, who: usize, room: usize) {
+        let nick = self.nick(who);
         let id = self.note_join(who, room);
         let inner = match self.rng.below(5) {
             0 => "<password>pw</password>",
@@ -146,24 +156,34 @@ impl Sim {
             2 => "<history seconds='30' maxchars='2000'/>",
             _ => "",
         };
-        let x = format!("<x xmlns='{}'>{inner}</x>", ns::MUC);
+        let x = format!("<x xmlns='{}'>{inner}</x>{}", ns::MUC, self.ballast());
         self.send(who, &format!("<presence to='{}/{nick}' id='{id}'>{x}</presence>", ROOMS[room]));
     }
 
-    fn note_join(&mut self, who: usize, room: usize) -> String {
+    /// What makes a presence large, now and then.
+    fn ballast(&mut self) -> String {
+        if !self.rng.one_in(8) {
+            return String::new();
+        }
+        self.oracle.count("large presences");
+        let bytes = 500 + self.rng.below(6000);
+        format!("<status>{}</status>", "y".repeat(bytes))
+    }
+
+    pub(super) fn note_join(&mut self, who: usize, room: usize) -> String {
         self.count += 1;
         let id = format!("join-{}", self.count);
         self.people[who].joins.push((ROOMS[room].to_owned(), id.clone()));
         id
     }
 
-    fn leave(&mut self, who: usize, room: usize) {
+    pub(super) fn leave(&mut self, who: usize, room: usize) {
         self.send(who, &format!("<presence type='unavailable' to='{}'/>", ROOMS[room]));
     }
 
-    fn speak(&mut self, who: usize, room: usize) {
+    pub(super) fn speak(&mut self, who: usize, room: usize) {
         self.count += 1;
-        let padding = if self.rng.one_in(10) { "x".repeat(4000) } else { String::new() };
+        let padding = if self.rng.one_in(6) { "x".repeat(4000) } else { String::new() };
         let forged = if self.rng.one_in(5) {
             format!("<stanza-id xmlns='{}' by='{}' id='f'/>", ns::SID, ROOMS[room])
         } else {
@@ -177,46 +197,28 @@ impl Sim {
         self.send(who, &message);
     }
 
-    fn change_nick(&mut self, who: usize, room: usize) {
-        let nick = self.nick();
+    pub(super) fn change_nick(&mut self, who: usize, room: usize) {
+        let nick = self.nick(who);
         self.send(who, &format!("<presence to='{}/{nick}'/>", ROOMS[room]));
     }
 
+    /// A set of `muc#admin` amid everything else: what it comes to depends on who was faster.
     fn administer(&mut self, who: usize, room: usize) {
-        let nick = self.nick();
+        let nick = self.nick(who);
         let other = account(1 + self.rng.below(12));
         let role = ["none", "visitor", "participant", "moderator"][self.rng.below(4)];
         let affiliation = ["none", "none", "member", "admin", "outcast"][self.rng.below(5)];
         let by_role = format!("<item nick='{nick}' role='{role}'/>");
         let by_jid = format!("<item jid='{other}' affiliation='{affiliation}'/>");
-        let (kind, items) = match self.rng.below(6) {
-            0..2 => ("set", by_role),
-            2..4 => ("set", by_jid),
-            4 => ("set", by_jid + &by_role),
-            _ => ("get", format!("<item affiliation='{affiliation}'/>")),
+        let items = match self.rng.below(5) {
+            0..2 => by_role,
+            2..4 => by_jid,
+            _ => by_jid + &by_role,
         };
+        self.ledger.room(ROOMS[room]).asked.push((other, affiliation.to_owned()));
         let query = format!("<query xmlns='{}'>{items}</query>", ns::MUC_ADMIN);
-        self.request(who, kind, ROOMS[room], &query);
-    }
-
-    fn configure(&mut self, who: usize, room: usize) {
-        let bit = self.rng.below(2);
-        let (field, value) = match self.rng.below(8) {
-            0 => ("muc#roomconfig_membersonly", bit.to_string()),
-            1 => ("muc#roomconfig_moderatedroom", bit.to_string()),
-            2 => ("muc#roomconfig_roomsecret", ["", "pw"][bit].to_owned()),
-            3 => ("muc#roomconfig_persistentroom", bit.to_string()),
-            4 => ("muc#roomconfig_changesubject", bit.to_string()),
-            5 => ("muc#roomconfig_allowpm", ["anyone", "none"][bit].to_owned()),
-            6 => ("muc#maxhistoryfetch", (5 * bit).to_string()),
-            _ => ("muc#roomconfig_maxusers", ["none", "10"][bit].to_owned()),
-        };
-        let query = format!(
-            "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>\
-             <field var='{field}'><value>{value}</value></field></x></query>",
-            ns::MUC_OWNER
-        );
-        self.request(who, "set", ROOMS[room], &query);
+        self.request(who, "set", ROOMS[room], &query, &[]);
+        self.oracle.count("admin sets in a race");
     }
 
     fn set_subject(&mut self, who: usize, room: usize) {
@@ -229,7 +231,7 @@ impl Sim {
     }
 
     fn whisper(&mut self, who: usize, room: usize) {
-        let nick = self.nick();
+        let nick = self.nick(who);
         let to = format!("{}/{nick}", ROOMS[room]);
         self.send(who, &format!("<message type='chat' to='{to}'><body>psst</body></message>"));
     }
@@ -247,40 +249,34 @@ impl Sim {
             _ => (own.as_str(), String::new()),
         };
         if to != own {
-            self.request(who, "get", to, &payload);
+            self.request(who, "get", to, &payload, &[]);
         }
     }
 
     fn ask_occupant(&mut self, who: usize, room: usize) {
-        let nick = self.nick();
-        self.count += 1;
-        let (to, count) = (ROOMS[room], self.count);
+        let nick = self.nick(who);
+        let (to, id) = (ROOMS[room], format!("seat-{}", self.next_number()));
         let query = ["<ping xmlns='urn:xmpp:ping'/>", "<query xmlns='jabber:iq:version'/>"];
         let query = query[self.rng.below(2)];
-        self.send(who, &format!("<iq type='get' id='seat-{count}' to='{to}/{nick}'>{query}</iq>"));
+        self.people[who].seats_asked.insert(id.clone());
+        self.send(who, &format!("<iq type='get' id='{id}' to='{to}/{nick}'>{query}</iq>"));
     }
 
     fn say_presence(&mut self, who: usize, room: usize) {
-        let presence = match self.rng.below(4) {
+        let ballast = self.ballast();
+        let presence = match self.rng.below(6) {
             0 => "<presence/>".to_owned(),
             1 => "<presence type='unavailable'/>".to_owned(),
             2 => format!("<presence to='{}'/>", account(self.rng.below(12))),
             _ => match self.people[who].stays.get(ROOMS[room]) {
                 Some(stay) => {
                     let nick = escape(&stay.nick);
-                    format!("<presence to='{}/{nick}'><show>away</show></presence>", ROOMS[room])
+                    format!("<presence to='{}/{nick}'>{ballast}</presence>", ROOMS[room])
                 }
                 None => "<presence/>".to_owned(),
             },
         };
         self.send(who, &presence);
-    }
-
-    fn invite(&mut self, who: usize, room: usize) {
-        let other = account(self.rng.below(14));
-        let verb = ["invite", "decline"][self.rng.below(2)];
-        let x = format!("<x xmlns='{}'><{verb} to='{other}'/></x>", ns::MUC_USER);
-        self.send(who, &format!("<message to='{}'>{x}</message>", ROOMS[room]));
     }
 
     fn write_to_account(&mut self, who: usize) {
@@ -305,7 +301,10 @@ impl Sim {
         let slow = &mut self.world.pace.slow;
         match slow.iter().position(|other| *other == link) {
             Some(index) => drop(slow.remove(index)),
-            None => slow.push(link),
+            None => {
+                slow.push(link);
+                self.oracle.count("clients that stop reading");
+            }
         }
     }
 
@@ -321,7 +320,7 @@ impl Sim {
     fn cut(&mut self, who: usize) {
         if let Some(link) = self.people[who].link {
             self.world.cut(link);
-            self.people[who].end();
+            self.end(who);
         }
     }
 
@@ -332,14 +331,45 @@ impl Sim {
         self.flush(who);
     }
 
+    /// Each contact is written by one client alone, so that the order of its answers is that of
+    /// the changes.
     fn set_roster(&mut self, who: usize) {
-        let other = account(self.rng.below(14));
-        let items = format!("<query xmlns='{}'><item jid='{other}'/></query>", ns::ROSTER);
-        self.request(who, "set", "", &items);
+        let person = &self.people[who];
+        let contact = format!("{}-{}@example.org", person.resource, self.rng.below(4));
+        let key = Key::Roster(person.account_number, contact.clone());
+        let is_removal = self.rng.one_in(4);
+        let name = if is_removal { String::new() } else { format!("n{}", self.count) };
+        let rest = if is_removal { "subscription='remove'" } else { &format!("name='{name}'") };
+        let items = format!("<query xmlns='{}'><item jid='{contact}' {rest}/></query>", ns::ROSTER);
+        let number = self.request(who, "set", "", &items, &[]);
+        self.ledger.cells.entry(key.clone()).or_insert_with(|| Cell::new(""));
+        self.ledger.ask(number, key, &name);
+    }
+
+    /// The first client of an account changes its password, which ends all its streams.
+    fn change_password(&mut self, who: usize) {
+        let account_number = self.people[who].account_number;
+        let first = self.people.iter().position(|p| p.account_number == account_number);
+        if first != Some(who) {
+            return;
+        }
+        let (user, password) = (self.people[who].user(), format!("p{}", self.count));
+        let fields = format!("<username>{user}</username><password>{password}</password>");
+        let query = format!("<query xmlns='{}'>{fields}</query>", ns::REGISTER);
+        let number = self.request(who, "set", "", &query, &[]);
+        self.ledger.ask(number, Key::Password(account_number), &password);
+        self.oracle.count("changes of passwords");
+    }
+
+    /// So much that whoever does not read is cut.
+    fn flood(&mut self, who: usize, room: usize) {
+        if self.people[who].stays.contains_key(ROOMS[room]) && self.rng.one_in(3) {
+            (0..12).for_each(|_| self.speak(who, room));
+        }
     }
 }
 
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut bytes = Vec::new();
     escape_attr(&mut bytes, text);
     String::from_utf8_lossy(&bytes).into_owned()

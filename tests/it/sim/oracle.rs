@@ -1,9 +1,13 @@
 //! What must hold, whatever happens: looked at stanza by stanza, and once more at the end.
 //!
-//! - Every occupant sees a room's messages in one order, none twice, none left out.
+//! - Every occupant sees a room's messages in one order, none twice, none left out (order.rs).
 //! - Nothing of a room reaches who is not in it.
-//! - In a semi-anonymous room no real address reaches who is no moderator (ADVISORIES a17).
-//! - A request is answered once.
+//! - In a semi-anonymous room no real address reaches who is no moderator (ADVISORIES a17); an
+//!   invitation goes to the invited and names the inviter by its seat, a refusal goes to the
+//!   inviter and names who refuses: by the seat, or by the bare address that was invited
+//!   (XEP-0045 §7.8.2).
+//! - A request is answered once, and a set of `muc#admin` as rules.rs says.
+//! - Streams end for a reason.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +15,28 @@ use tercet::xml::Element;
 use tercet::xmpp::ns;
 
 use super::ROOMS;
+use super::ledger::{Ledger, bare};
+use super::order::Order;
 use super::person::{Person, Stay, account};
 use crate::driver::Link;
 use crate::matcher::to_text;
 
+/// An invitation or a refusal on its way.
+pub struct Invitation {
+    /// The account that may get it.
+    pub to: String,
+    /// What it may name as its origin.
+    pub from: Vec<String>,
+}
+
+/// How often things happened: a simulation in which nothing happens proves nothing.
+pub type Tally = BTreeMap<&'static str, usize>;
+
 pub struct Oracle {
-    /// What the observer saw, by room: the order of its messages.
-    order: BTreeMap<String, Vec<String>>,
-    /// Rooms where the observer has missed something.
-    unobserved: Vec<String>,
-    /// Storage fails: streams may end at any moment.
+    pub orders: BTreeMap<String, Order>,
+    pub invitations: BTreeMap<String, Invitation>,
+    pub tally: Tally,
+    /// Storage fails: streams may end with `internal-server-error`.
     is_faulty: bool,
     /// The server shuts down.
     pub is_ending: bool,
@@ -28,18 +44,33 @@ pub struct Oracle {
 
 impl Oracle {
     pub fn new(is_faulty: bool) -> Self {
-        Self { order: BTreeMap::new(), unobserved: Vec::new(), is_faulty, is_ending: false }
+        Self {
+            orders: BTreeMap::new(),
+            invitations: BTreeMap::new(),
+            tally: Tally::new(),
+            is_faulty,
+            is_ending: false,
+        }
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
     }
 
     /// A first-level element came to somebody.
-    pub fn observe(&mut self, person: &mut Person, element: &Element) -> Result<(), String> {
+    pub fn observe(
+        &mut self,
+        person: &mut Person,
+        ledger: &mut Ledger,
+        element: &Element,
+    ) -> Result<(), String> {
         let text = to_text(element);
+        if element.is("error", ns::STREAMS) {
+            return self.stream_error(person, element, &text);
+        }
         if element.is("iq", ns::CLIENT) && matches!(element.attr("type"), Some("result" | "error"))
         {
-            let id = element.attr("id").unwrap_or_default();
-            if id.starts_with("once-") && !person.awaited.remove(id) {
-                return Err(format!("{}: answered twice: {text}", person.jid()));
-            }
+            self.answer(person, ledger, element, &text)?;
         }
         let from = element.attr("from").unwrap_or_default();
         let (room, nick) = from.split_once('/').unwrap_or((from, ""));
@@ -47,24 +78,90 @@ impl Oracle {
             return Ok(());
         }
         let is_error = element.attr("type") == Some("error");
+        // Who was a moderator until this very stanza may still see what it says.
+        let role = person.stays.get(room).map_or(String::new(), |stay| stay.role.clone());
         match element.name.as_ref() {
             "presence" if is_error => {
                 let id = element.attr("id").unwrap_or_default();
                 person.joins.retain(|(_, join)| join != id);
                 person.suspicions.remove(room);
+                if outcome_of(element) == "conflict" {
+                    self.count("nicks refused");
+                }
             }
-            "presence" => self.presence(person, room, nick, element, &text)?,
-            "message" if !is_error => self.message(person, room, element, &text)?,
+            "presence" => self.presence(person, ledger, (room, nick), element, &text)?,
+            "message" if !is_error => self.message(person, ledger, (room, nick), element, &text)?,
             _ => {}
         }
+        // Lists hold addresses: who may read them is looked at by itself (deeds.rs).
+        let is_list = element.is("iq", ns::CLIENT)
+            && element.elements().any(|e| matches!(&*e.ns, ns::MUC_ADMIN | ns::MUC_OWNER));
+        if role == "moderator" || is_list {
+            return Ok(());
+        }
         self.check_addresses(person, room, element, &text)
+    }
+
+    fn stream_error(
+        &mut self,
+        person: &Person,
+        element: &Element,
+        text: &str,
+    ) -> Result<(), String> {
+        let condition = element.elements().next().map_or("", |child| child.name.as_ref());
+        let is_due = match condition {
+            "internal-server-error" => {
+                self.count("streams ended by a lost commit");
+                self.is_faulty
+            }
+            "system-shutdown" => self.is_ending,
+            // The password was changed.
+            "not-authorized" => true,
+            _ => person.has_sinned,
+        };
+        if is_due { Ok(()) } else { Err(format!("{}: the stream ends: {text}", person.jid())) }
+    }
+
+    fn answer(
+        &mut self,
+        person: &mut Person,
+        ledger: &mut Ledger,
+        element: &Element,
+        text: &str,
+    ) -> Result<(), String> {
+        let id = element.attr("id").unwrap_or_default();
+        let outcome = outcome_of(element);
+        if id.starts_with("seat-") {
+            if outcome == "result" {
+                self.count("requests answered through a seat");
+            }
+            let is_open = person.seats_asked.remove(id);
+            return is_open.then_some(()).ok_or(format!("{}: not asked: {text}", person.jid()));
+        }
+        let Some(number) = id.strip_prefix("once-") else { return Ok(()) };
+        let Some(mut expected) = person.awaited.remove(id) else {
+            return Err(format!("{}: answered twice: {text}", person.jid()));
+        };
+        ledger.answer(number.parse().unwrap_or(0), outcome == "result");
+        person.answered = (id.to_owned(), outcome.to_owned());
+        if expected.is_empty() {
+            return Ok(());
+        }
+        if self.is_faulty {
+            expected.extend(["internal-server-error", "resource-constraint"]);
+        }
+        self.count(if outcome == "result" { "predicted results" } else { "predicted refusals" });
+        if expected.contains(&outcome) {
+            return Ok(());
+        }
+        Err(format!("{}: {outcome} where {expected:?} is due: {text}", person.jid()))
     }
 
     fn presence(
         &mut self,
         person: &mut Person,
-        room: &str,
-        nick: &str,
+        ledger: &mut Ledger,
+        (room, nick): (&str, &str),
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
@@ -80,19 +177,22 @@ impl Oracle {
         if !is_known && !is_unavailable {
             return Err(format!("{}: is not in the room: {text}", person.jid()));
         }
+        if person.is_observer() {
+            if has("201") {
+                ledger.begin_room(room, &person.account());
+            }
+            ledger.room(room).note_presence(nick, element);
+            if item.is_some_and(|_| has("307")) {
+                self.count("kicks");
+            }
+        }
         if !has("110") {
             return Ok(());
         }
         if is_unavailable {
-            if !has("303")
-                && let Some(mut stay) = person.stays.remove(room)
-            {
-                stay.had_332 = has("332");
-                let is_destroyed = x.is_some_and(|x| x.child("destroy", ns::MUC_USER).is_some());
-                if person.account_number == 0 && !is_destroyed {
-                    self.unobserved.push(room.to_owned());
-                }
-                person.past.push((room.to_owned(), stay));
+            let is_destroyed = x.is_some_and(|x| x.child("destroy", ns::MUC_USER).is_some());
+            if !has("303") {
+                self.end_stay(person, ledger, room, (has("332"), is_destroyed));
             }
             return Ok(());
         }
@@ -101,6 +201,7 @@ impl Oracle {
             && let Some(oldest) = person.joins.iter().position(|(other, _)| other == room)
         {
             person.joins.remove(oldest);
+            self.count("joins");
         }
         let stay = person.stays.entry(room.to_owned()).or_default();
         stay.nick = nick.to_owned();
@@ -113,15 +214,55 @@ impl Oracle {
         }
     }
 
+    fn end_stay(
+        &mut self,
+        person: &mut Person,
+        ledger: &mut Ledger,
+        room: &str,
+        (had_332, is_destroyed): (bool, bool),
+    ) {
+        let Some(mut stay) = person.stays.remove(room) else { return };
+        stay.had_332 = had_332;
+        person.past.push((room.to_owned(), stay));
+        if person.is_observer() {
+            // At a shutdown nothing is missed.
+            if !had_332 {
+                self.leave_off(ledger, room);
+            }
+            ledger.room(room).may_be_gone |= is_destroyed;
+        }
+    }
+
+    /// The observer is not in the room any more.
+    pub fn leave_off(&mut self, ledger: &mut Ledger, room: &str) {
+        self.orders.entry(room.to_owned()).or_default().leave_off();
+        let book = ledger.room(room);
+        book.occupants.clear();
+        book.is_certain = false;
+    }
+
     fn message(
         &mut self,
         person: &mut Person,
-        room: &str,
+        ledger: &mut Ledger,
+        (room, nick): (&str, &str),
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
-        let Some(body) = element.child("body", ns::CLIENT) else { return Ok(()) };
         let jid = person.jid();
+        let Some(body) = element.child("body", ns::CLIENT) else {
+            let subject = element.child("subject", ns::CLIENT).map(Element::text);
+            let subject = subject.map(|text| (text, nick.to_owned()));
+            if person.is_observer() {
+                let book = ledger.room(room);
+                book.subject = subject.clone().or(book.subject.take());
+                book.note_absent(element);
+            }
+            if let Some(stay) = person.stays.get_mut(room) {
+                stay.subject = subject.or(stay.subject.take());
+            }
+            return Ok(());
+        };
         let Some(stay) = person.stays.get_mut(room) else {
             return Err(format!("{jid}: is not in the room: {text}"));
         };
@@ -130,38 +271,36 @@ impl Oracle {
         }
         let body = body.text();
         let is_history = element.child("delay", ns::DELAY).is_some();
-        if is_history && (stay.has_live || stay.messages.contains(&body)) {
+        if !is_history && stay.subject.is_none() {
+            return Err(format!("{jid}: before the subject came {text}"));
+        }
+        if is_history && stay.subject.is_some() {
             // A second join: everything comes again (WIRE 33).
-            let again = Stay { messages: Vec::new(), has_live: false, ..stay.clone() };
+            let again = Stay { messages: Vec::new(), subject: None, ..stay.clone() };
             let before = std::mem::replace(stay, again);
             person.past.push((room.to_owned(), before));
         }
         let Some(stay) = person.stays.get_mut(room) else { return Ok(()) };
-        stay.has_live |= !is_history;
         stay.messages.push(body.clone());
-        if person.account_number == 0 {
-            let order = self.order.entry(room.to_owned()).or_default();
-            if order.contains(&body) {
-                return Err(format!("{jid}: came twice: {text}"));
-            }
-            order.push(body);
+        self.count("messages delivered");
+        if person.is_observer() {
+            let order = self.orders.entry(room.to_owned()).or_default();
+            return order.push(&body, is_history).map_err(|why| format!("{jid}: {why}: {text}"));
         }
         Ok(())
     }
 
     /// ADVISORIES a17.
     fn check_addresses(
-        &self,
+        &mut self,
         person: &mut Person,
         room: &str,
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
-        let is_invitation = element.child("x", ns::MUC_USER).is_some_and(|x| {
-            x.child("invite", ns::MUC_USER).is_some() || x.child("decline", ns::MUC_USER).is_some()
-        });
+        let text = self.check_invitation(person, room, element, text)?;
         let role = person.stays.get(room).map_or("", |stay| &stay.role);
-        if room == ROOMS[0] || role == "moderator" || is_invitation {
+        if room == ROOMS[0] || role == "moderator" {
             return Ok(());
         }
         let is_foreign = |number: &usize| *number != person.account_number;
@@ -170,76 +309,102 @@ impl Oracle {
             return Ok(());
         };
         if person.is_joining(room) && role.is_empty() {
-            person.suspicions.insert(room.to_owned(), text.to_owned());
+            person.suspicions.insert(room.to_owned(), text);
             return Ok(());
         }
         Err(format!("{} ({role}): shown {shown}: {text}", person.jid()))
     }
 
-    /// When all is quiet.
-    pub fn check_end(&self, people: &[Person]) -> Result<(), String> {
-        self.check_order(people, true)?;
-        for person in people.iter().filter(|person| person.is_ready()) {
-            if let Some(id) = person.awaited.first() {
-                return Err(format!("{}: no answer to {id}", person.jid()));
+    /// XEP-0045 §7.8.2: who gets an invitation or a refusal, and whom it names. Returns the rest
+    /// of the text, in which no address may stand.
+    fn check_invitation(
+        &mut self,
+        person: &Person,
+        room: &str,
+        element: &Element,
+        text: &str,
+    ) -> Result<String, String> {
+        let x = element.child("x", ns::MUC_USER).filter(|_| element.attr("type") != Some("error"));
+        let part = |name| x.and_then(|x| x.child(name, ns::MUC_USER));
+        let Some(part) = part("invite").or(part("decline")) else { return Ok(text.to_owned()) };
+        let wrong = |why: &str| Err(format!("{}: {why}: {text}", person.jid()));
+        let Some(from) = part.attr("from") else { return wrong("nobody invites") };
+        self.count(if part.name == "invite" { "invitations" } else { "refusals" });
+        match self.invitations.get(element.attr("id").unwrap_or_default()) {
+            Some(known) if known.to != person.account() => return wrong("is for another"),
+            Some(known) if !known.from.iter().any(|allowed| allowed == from) => {
+                return wrong(&format!("names another than {:?}", known.from));
             }
+            Some(_) => {}
+            // §9.5: the room itself invites a new member for an admin, who may be absent.
+            None if part.name == "invite" && (from == bare(from) || bare(from) == room) => {}
+            None => return wrong("nobody sent this"),
         }
-        Ok(())
+        Ok(text.replacen(&format!("from='{from}'"), "", 1))
     }
 
-    /// After a shutdown: everybody who was in a room and reads was told.
-    pub fn check_shutdown(&self, people: &[Person], slow: &[Link]) -> Result<(), String> {
-        self.check_order(people, false)?;
-        if slow.is_empty() && !self.is_faulty {
-            for person in people {
-                if let Some((room, stay)) = person.past.iter().find(|(_, stay)| stay.had_332) {
-                    let order = self.order.get(room);
-                    let end = order.and_then(|order| order.last());
-                    let is_complete = stay.messages.is_empty() || stay.messages.last() == end;
-                    if !is_complete && !self.unobserved.contains(room) {
-                        return Err(format!("{}: lost the end of {room}", person.jid()));
-                    }
+    /// How much there was to look at.
+    pub fn summary(&self, people: &[Person]) -> String {
+        let stays: usize = people.iter().map(|p| p.past.len() + p.stays.len()).sum();
+        let messages: usize = self.orders.values().map(Order::len).sum();
+        let count = people.len();
+        let tally: Vec<_> = self.tally.iter().map(|(what, n)| format!("{n} {what}")).collect();
+        format!("{count} clients, {stays} stays, {messages} messages: {}", tally.join(", "))
+    }
+
+    /// When all is quiet: everything has come, in order, and every request was answered.
+    pub fn check_quiet(&self, people: &[Person], slow: &[Link]) -> Result<(), String> {
+        self.check_order(people)?;
+        let reads = |person: &&Person| person.link.is_some_and(|link| !slow.contains(&link));
+        for person in people.iter().filter(|person| person.is_ready()).filter(reads) {
+            if let Some(id) = person.awaited.keys().next() {
+                return Err(format!("{}: no answer to {id}", person.jid()));
+            }
+            for (room, stay) in &person.stays {
+                let last = self.orders.get(room).and_then(Order::last);
+                if last.is_some() && stay.messages.last().map(String::as_str) != last {
+                    return Err(format!("{} in {room}: {last:?} is missing", person.jid()));
                 }
             }
         }
         Ok(())
     }
 
-    /// Each stay saw a piece of the room's order without gaps; who is still there saw its end.
-    fn check_order(&self, people: &[Person], is_quiet: bool) -> Result<(), String> {
-        for person in people {
-            let past = person.past.iter().map(|(room, stay)| (room, stay, false));
-            let present = person.stays.iter().map(|(room, stay)| (room, stay, is_quiet));
-            for (room, stay, is_present) in past.chain(present) {
-                let why = self.check_stay(room, stay, is_present && person.is_ready());
-                why.map_err(|why| format!("{} in {room}: {why}: {stay:?}", person.jid()))?;
+    /// After a shutdown: everybody who was in a room and reads was told, and got everything.
+    pub fn check_shutdown(&self, people: &[Person], slow: &[Link]) -> Result<(), String> {
+        self.check_order(people)?;
+        let stays = people
+            .iter()
+            .flat_map(|person| person.past.iter().map(move |(room, stay)| (person, room, stay)));
+        for (person, room, stay) in stays.filter(|(.., stay)| stay.had_332 && slow.is_empty()) {
+            let last = self.orders.get(room).and_then(Order::last);
+            let is_complete = stay.messages.last().map(String::as_str) == last;
+            if !stay.messages.is_empty() && !is_complete && last.is_some() {
+                return Err(format!("{}: lost the end of {room}", person.jid()));
             }
         }
         Ok(())
     }
 
-    fn check_stay(&self, room: &str, stay: &Stay, is_present: bool) -> Result<(), String> {
-        let nothing = Vec::new();
-        let order = self.order.get(room).unwrap_or(&nothing);
-        for (index, body) in stay.messages.iter().enumerate() {
-            if stay.messages[..index].contains(body) {
-                return Err(format!("{body} came twice"));
+    /// Each stay saw a piece of the room's order without gaps.
+    pub fn check_order(&self, people: &[Person]) -> Result<(), String> {
+        let nothing = Order::default();
+        for person in people {
+            let past = person.past.iter().map(|(room, stay)| (room, stay));
+            for (room, stay) in past.chain(&person.stays) {
+                let order = self.orders.get(room).unwrap_or(&nothing);
+                let why = order.check(&stay.messages);
+                why.map_err(|why| format!("{} in {room}: {why}: {stay:?}", person.jid()))?;
             }
-        }
-        if self.is_faulty || self.unobserved.iter().any(|other| other == room) {
-            return Ok(());
-        }
-        let Some(first) = stay.messages.first() else { return Ok(()) };
-        let Some(start) = order.iter().position(|body| body == first) else {
-            return Err(format!("the observer has not seen {first}"));
-        };
-        if !order[start..].starts_with(&stay.messages) {
-            let end = order.len().min(start + stay.messages.len());
-            return Err(format!("the order is {:?}", &order[start..end]));
-        }
-        if is_present && stay.messages.last() != order.last() {
-            return Err(format!("the last message is {:?}", order.last()));
         }
         Ok(())
     }
+}
+
+/// `result`, or the condition of an error.
+pub fn outcome_of(element: &Element) -> &str {
+    let error = element.child("error", ns::CLIENT);
+    let mut conditions = error.into_iter().flat_map(|error| error.elements());
+    let condition = conditions.find(|e| e.ns == ns::STANZA_ERRORS && e.name != "text");
+    condition.map_or("result", |condition| condition.name.as_ref())
 }

@@ -17,7 +17,8 @@ pub struct Stay {
     pub role: String,
     /// Bodies, in the order they came; the history first.
     pub messages: Vec<String>,
-    pub has_live: bool,
+    /// Text and sender of the latest subject. From the first on everything is live.
+    pub subject: Option<(String, String)>,
     /// Told that the service shuts down.
     pub had_332: bool,
 }
@@ -27,6 +28,8 @@ pub struct Person {
     pub resource: String,
     pub client: Option<Client>,
     pub link: Option<Link>,
+    /// What it logged in with.
+    pub password: String,
     /// Rooms it is in.
     pub stays: BTreeMap<String, Stay>,
     /// What is over: room and stay.
@@ -35,8 +38,12 @@ pub struct Person {
     pub joins: Vec<(String, String)>,
     /// Addresses that it was shown before it knew its own role.
     pub suspicions: BTreeMap<String, String>,
-    /// Ids of requests that must be answered once.
-    pub awaited: BTreeSet<String>,
+    /// Ids of requests that must be answered once, and what the answer may be (empty: anything).
+    pub awaited: BTreeMap<String, Vec<&'static str>>,
+    /// Ids of requests to seats: answered at most once.
+    pub seats_asked: BTreeSet<String>,
+    /// The latest answer: id and outcome.
+    pub answered: (String, String),
     /// It has sent something that ends its stream.
     pub has_sinned: bool,
 }
@@ -48,21 +55,32 @@ impl Person {
             resource: format!("c{index}"),
             client: None,
             link: None,
+            password: String::new(),
             stays: BTreeMap::new(),
             past: Vec::new(),
             joins: Vec::new(),
             suspicions: BTreeMap::new(),
-            awaited: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            seats_asked: BTreeSet::new(),
+            answered: (String::new(), String::new()),
             has_sinned: false,
         }
+    }
+
+    pub fn is_observer(&self) -> bool {
+        self.account_number == 0
     }
 
     pub fn user(&self) -> String {
         format!("u{:02}", self.account_number)
     }
 
+    pub fn account(&self) -> String {
+        account(self.account_number)
+    }
+
     pub fn jid(&self) -> String {
-        format!("{}/{}", account(self.account_number), self.resource)
+        format!("{}/{}", self.account(), self.resource)
     }
 
     pub fn is_ready(&self) -> bool {
@@ -75,7 +93,7 @@ impl Person {
     }
 
     pub fn begin(&mut self, client: Client, link: Link) {
-        self.end();
+        self.password.clone_from(&client.identity.password);
         self.client = Some(client);
         self.link = Some(link);
         self.has_sinned = false;
@@ -88,6 +106,7 @@ impl Person {
         self.joins.clear();
         self.suspicions.clear();
         self.awaited.clear();
+        self.seats_asked.clear();
         self.past.extend(std::mem::take(&mut self.stays));
     }
 }
