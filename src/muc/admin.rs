@@ -107,12 +107,15 @@ impl Room {
         cx.reply(origin, stanza, None);
         self.tell_taken_out(cx, &kicked, &actor);
         self.execute(cx, others, &actor);
+        let tell_all = self.may_tell_all(plan.affiliations.len());
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
             if before == *affiliation || here.contains(jid) {
                 continue;
             }
-            self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            if tell_all {
+                self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            }
             // §9.5: a new member of a members-only room is invited.
             let is_new = before == Affiliation::None && *affiliation == Affiliation::Member;
             if is_new && self.options.members_only && jid.local().is_some() {

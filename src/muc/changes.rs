@@ -19,6 +19,11 @@ pub type RoleChanges = BTreeMap<u64, (Role, Option<String>)>;
 /// New affiliations of accounts and domains, with the reasons.
 pub type AffiliationChanges = BTreeMap<BareJid, (Affiliation, Option<String>)>;
 
+/// Stanzas by which one request may tell everybody of many changes. A request that changes each of
+/// N occupants would send N by N: past this they hear of their own change only, and of the others'
+/// with the next presence. Nobody is taken out in silence, though.
+const TOLD_AT_ONCE_MAX: usize = 30_000;
+
 /// What becomes of an occupant.
 pub struct Verdict {
     key: u64,
@@ -156,9 +161,15 @@ impl Room {
         let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
         let removed = self.take_out(cx, &removals, actor);
         self.tell_taken_out(cx, &removed, actor);
+        let tell_all = self.may_tell_all(others.len());
         for verdict in &others {
-            self.change(cx, verdict);
+            self.change(cx, verdict, tell_all);
         }
+    }
+
+    /// True when everybody can be told of so many changes at once.
+    pub fn may_tell_all(&self, changes: usize) -> bool {
+        changes.saturating_mul(self.occupants_count()) <= TOLD_AT_ONCE_MAX
     }
 
     /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
@@ -184,24 +195,29 @@ impl Room {
         }
     }
 
-    /// An occupant has another role or affiliation: it and all others hear of it.
-    fn change(&mut self, cx: &mut Cx, verdict: &Verdict) {
+    /// An occupant has another role or affiliation: it hears of it, and all others if they can.
+    fn change(&mut self, cx: &mut Cx, verdict: &Verdict, tell_all: bool) {
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let saw_jids = self.sees_jids(occupant);
         let was_shown = occupant.is_shown;
-        let is_shown = self.shows(verdict.role);
+        let is_shown = if tell_all { self.shows(verdict.role) } else { was_shown };
         self.set_affiliation(verdict);
         let Some(occupant) = self.occupant_mut(verdict.key) else { return };
         occupant.role = verdict.role;
         occupant.is_shown = is_shown;
         // An actor is named where somebody is taken out (§8.2, §9.1, §9.4).
-        self.show(cx, verdict.key, &verdict.notice(None));
+        let notice = verdict.notice(None);
+        if tell_all {
+            self.show(cx, verdict.key, &notice);
+        } else {
+            self.tell_self_alone(cx, verdict.key, &notice);
+        }
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let sees_jids = self.sees_jids(occupant);
         if was_shown && !is_shown {
             self.tell_hidden(cx, verdict.key);
         }
-        if sees_jids != saw_jids {
+        if sees_jids != saw_jids && tell_all {
             // §5.1: everybody's presence again, with or without the addresses.
             self.show_all_to(cx, verdict.key);
         }

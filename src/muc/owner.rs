@@ -13,10 +13,6 @@ use crate::xml::Element;
 use crate::xmpp::dataform::Submission;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
 
-/// When what occupants may see changes by the configuration, all presences are sent again in rooms
-/// of up to this many occupants: it is N by N. In larger ones the status code must do.
-const SHOW_AGAIN_OCCUPANTS_MAX: usize = 100;
-
 impl Room {
     fn check_owner(&self, account: &BareJid) -> Result<(), Condition> {
         let is_owner = self.affiliation_of(account) == Affiliation::Owner;
@@ -196,11 +192,14 @@ impl Room {
         }
         let actor = self.actor(from);
         let here = self.present_among(changes);
-        let is_small = self.occupants_count() <= SHOW_AGAIN_OCCUPANTS_MAX;
+        // What occupants may see changes: all presences are sent again where that is not too much,
+        // else the status code must do.
+        let is_small = self.may_tell_all(self.occupants_count());
         // §10.2, status 322: nobody who is no member stays in a members-only room.
         let verdicts = self.verdicts(&roles, changes, &[322]);
         self.execute(cx, verdicts, &actor);
-        for (jid, (affiliation, _)) in changes.iter().filter(|(jid, _)| !here.contains(jid)) {
+        let absent = changes.iter().filter(|(jid, _)| !here.contains(jid));
+        for (jid, (affiliation, _)) in absent.filter(|_| self.may_tell_all(changes.len())) {
             self.tell_absent(cx, jid, *affiliation, None);
         }
         if is_small && old.presence_broadcast != self.options.presence_broadcast {

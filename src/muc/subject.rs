@@ -87,14 +87,15 @@ pub fn is_change(message: &Stanza) -> bool {
 /// are kept, and nothing else that a client may have put there.
 fn texts_of(message: &Stanza, config: &Config) -> Result<Vec<Element>, StanzaError> {
     let subjects = message.elements().filter(|element| element.is("subject", ns::CLIENT));
-    let mut bytes = 0;
+    let (mut text_bytes, mut lang_bytes) = (0, 0);
     let mut kept: Vec<Element> = Vec::new();
     for subject in subjects {
         let text = subject.text();
         // RFC 6120 §8.1.5: without a language of its own it has that of the stanza.
         let lang = subject.lang().or(message.lang.as_deref());
-        bytes += text.len() + lang.map_or(0, str::len);
-        super::check_text_len(config, bytes)?;
+        text_bytes += text.len();
+        lang_bytes += lang.map_or(0, str::len);
+        super::check_text_len(config, text_bytes.max(lang_bytes))?;
         if kept.iter().any(|earlier| earlier.lang() == lang) {
             return Err(Condition::BadRequest.into());
         }
