@@ -22,7 +22,7 @@ pub type AffiliationChanges = BTreeMap<BareJid, (Affiliation, Option<String>)>;
 /// Stanzas by which one request may tell everybody of many changes. A request that changes each of
 /// N occupants would send N by N: past this they hear of their own change only, and of the others'
 /// with the next presence. Nobody is taken out in silence, though.
-const TOLD_AT_ONCE_MAX: usize = 30_000;
+const TOLD_STANZAS_MAX: usize = 30_000;
 
 /// What becomes of an occupant.
 pub struct Verdict {
@@ -169,7 +169,7 @@ impl Room {
 
     /// True when everybody can be told of so many changes at once.
     pub fn may_tell_all(&self, changes: usize) -> bool {
-        changes.saturating_mul(self.occupants_count()) <= TOLD_AT_ONCE_MAX
+        changes.saturating_mul(self.occupants_count()) <= TOLD_STANZAS_MAX
     }
 
     /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
