@@ -21,11 +21,11 @@ const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
 const ROLES: [&str; 4] = ["none", "visitor", "participant", "moderator"];
 
 /// An item, as it is sent and as the rules see it, and what it is about.
-struct Asked {
-    xml: String,
-    item: Item,
+pub struct Asked {
+    pub xml: String,
+    pub item: Item,
     /// The nick, or the account.
-    target: String,
+    pub target: String,
 }
 
 impl Sim {
@@ -190,7 +190,7 @@ impl Sim {
     }
 
     /// What all have been told after a set that was granted (§5.1.3, §8, §9).
-    fn check_effect(&mut self, room: usize, asked: &Asked) -> Result<(), String> {
+    pub(super) fn check_effect(&mut self, room: usize, asked: &Asked) -> Result<(), String> {
         let is_moderated = self.ledger.option(ROOMS[room], MODERATED).map(|value| value == "1");
         let members = self.ledger.option(ROOMS[room], MEMBERS_ONLY).map(|value| value == "1");
         let book = self.ledger.room(ROOMS[room]);
