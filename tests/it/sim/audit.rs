@@ -242,7 +242,8 @@ impl Sim {
         let key = Key::Option(jid.to_owned(), PERSISTENT);
         let cell = self.ledger.cells.get(&key).cloned().unwrap_or_default();
         let may_be_so = cell.allows(if is_there { "1" } else { "0" });
-        if !may_be_so && !(book.may_be_gone && !is_there) {
+        let is_excused = book.may_be_gone && !is_there;
+        if !may_be_so && !is_excused {
             return Err(format!("there: {is_there}, but persistence was {cell:?}"));
         }
         if !is_there {

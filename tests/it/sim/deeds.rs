@@ -21,11 +21,11 @@ const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
 const ROLES: [&str; 4] = ["none", "visitor", "participant", "moderator"];
 
 /// An item, as it is sent and as the rules see it, and what it is about.
-struct Asked {
-    xml: String,
-    item: Item,
+pub struct Asked {
+    pub xml: String,
+    pub item: Item,
     /// The nick, or the account.
-    target: String,
+    pub target: String,
 }
 
 impl Sim {
@@ -57,11 +57,17 @@ impl Sim {
             return Ok(());
         }
         let actor = self.standing(who, room);
+        // Who is no admin can change roles alone.
+        let is_admin = matches!(actor.affiliation.as_str(), "admin" | "owner");
+        let roles = if is_admin { 10 } else { 15 };
+        if actor.role == "moderator" && !is_admin {
+            self.oracle.count("sets by mere moderators");
+        }
         let mut asked = Vec::new();
         for _ in 0..if self.rng.one_in(5) { 2 } else { 1 } {
             asked.push(match self.rng.below(20) {
                 0 => self.ask_nonsense(),
-                1..10 => self.ask_role(who, room),
+                chance if chance < roles => self.ask_role(who, room),
                 _ => self.ask_affiliation(who, room),
             });
         }
@@ -117,7 +123,21 @@ impl Sim {
         };
         let crowd = (who..self.people.len()).chain(1..who);
         let able: Vec<usize> = crowd.filter(|other| is_above(self, *other)).collect();
-        self.administer_quietly(able.first().copied().unwrap_or(OBSERVER), room)
+        let is_mere = |sim: &mut Self, who: usize| {
+            !matches!(sim.standing(who, room).affiliation.as_str(), "admin" | "owner")
+        };
+        let mere = able.iter().copied().find(|other| is_mere(self, *other));
+        if mere.is_none() && self.rng.one_in(2) {
+            // Then somebody is to become one.
+            let nick = self.people[who].stays.get(ROOMS[room]).map(|stay| escape(&stay.nick));
+            if let Some(nick) = nick.filter(|_| self.people[OBSERVER].is_ready()) {
+                let item = format!("<item nick='{nick}' role='moderator'/>");
+                let query = format!("<query xmlns='{}'>{item}</query>", ns::MUC_ADMIN);
+                self.request(OBSERVER, "set", ROOMS[room], &query, &[]);
+            }
+        }
+        let actor = mere.filter(|_| self.rng.one_in(2)).or(able.first().copied());
+        self.administer_quietly(actor.unwrap_or(OBSERVER), room)
     }
 
     fn ask_nonsense(&mut self) -> Asked {
@@ -143,7 +163,8 @@ impl Sim {
         };
         // Nicks are compared as they are prepared: by NFKC (RFC 6122, appendix B).
         let target = nick.replace('Ｒ', "R");
-        let role = ROLES[self.rng.below(ROLES.len())];
+        // Voice is what a mere moderator has to do with.
+        let role = if self.rng.one_in(4) { "visitor" } else { ROLES[self.rng.below(4)] };
         let book = self.ledger.room(ROOMS[room]);
         let is_self = book.nick_of(&own_jid) == Some(target.as_str());
         let seen = book.occupants.get(&target).map(|seen| Standing {
@@ -169,7 +190,7 @@ impl Sim {
     }
 
     /// What all have been told after a set that was granted (§5.1.3, §8, §9).
-    fn check_effect(&mut self, room: usize, asked: &Asked) -> Result<(), String> {
+    pub(super) fn check_effect(&mut self, room: usize, asked: &Asked) -> Result<(), String> {
         let is_moderated = self.ledger.option(ROOMS[room], MODERATED).map(|value| value == "1");
         let members = self.ledger.option(ROOMS[room], MEMBERS_ONLY).map(|value| value == "1");
         let book = self.ledger.room(ROOMS[room]);
@@ -269,8 +290,9 @@ impl Sim {
             .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
             .collect();
         let query = format!(
-            "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>{FORM_TYPE}{fields}</x></query>",
-            ns::MUC_OWNER
+            "<query xmlns='{}'><x xmlns='{}' type='submit'>{FORM_TYPE}{fields}</x></query>",
+            ns::MUC_OWNER,
+            ns::DATA
         );
         let expected: &[&'static str] = match self.standing(who, room).affiliation.as_str() {
             "owner" => &[],
