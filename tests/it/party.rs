@@ -403,6 +403,7 @@ impl Party<InProcess<Windows>> {
     pub fn cut(&mut self, who: Who) {
         self.driver.cut(self.guests[who].link);
         self.settle();
+        self.guests[who].client.end();
     }
 
     /// Does everything that is to be done at this moment; time stands still.
