@@ -22,7 +22,7 @@ mod tests;
 pub use outbox::Outbox;
 
 /// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
-const SHARED_BYTES_MIN: usize = 1536;
+const SHARED_BYTES_MIN: usize = 768;
 /// Output of one turn after which no further input is taken in that turn.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -173,12 +173,15 @@ impl Outboxes {
     /// Pushes a serialised stanza to the session that `to` (of [`to_attribute`]) names.
     pub fn push_envelope(&mut self, id: SessionId, envelope: &Envelope, to: &[u8]) {
         self.push_with(id, envelope.len() + to.len(), true, |outbox| {
+            let is_shared = envelope.tail.len() >= SHARED_BYTES_MIN;
+            let tail_bytes = if is_shared { 0 } else { envelope.tail.len() };
+            outbox.open.reserve(envelope.head.len() + to.len() + tail_bytes);
             outbox.copy(&envelope.head);
             outbox.copy(to);
-            if envelope.tail.len() < SHARED_BYTES_MIN {
-                outbox.copy(&envelope.tail);
-            } else {
+            if is_shared {
                 outbox.share(&envelope.tail);
+            } else {
+                outbox.copy(&envelope.tail);
             }
         });
     }

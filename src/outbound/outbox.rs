@@ -6,6 +6,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// Room for so many stanza ends is kept while nothing waits; it is made anew too often otherwise.
+const STANZA_ENDS_KEPT: usize = 16;
 /// A tail chunk is closed when it holds this much.
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
@@ -15,7 +17,7 @@ pub struct Outbox {
     /// Closed chunks, oldest first; never empty ones.
     chunks: VecDeque<Bytes>,
     /// The chunk that small stanzas are copied into.
-    open: BytesMut,
+    pub(super) open: BytesMut,
     /// Bytes waiting. Invariant: the lengths of `chunks` and `open` together.
     pub(super) len: usize,
     /// Bytes ever taken by the transport; positions below count from the first byte ever queued.
@@ -122,7 +124,7 @@ impl Outbox {
         while self.stanza_ends.front().is_some_and(|&end| end <= self.taken) {
             self.stanza_ends.pop_front();
         }
-        if self.stanza_ends.is_empty() {
+        if self.stanza_ends.is_empty() && self.stanza_ends.capacity() > STANZA_ENDS_KEPT {
             self.stanza_ends.shrink_to(0);
         }
     }
