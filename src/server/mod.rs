@@ -81,6 +81,10 @@ pub struct Server {
     logins_awaited: usize,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
+    /// Something was written in this turn: what later handlers say may rest on it.
+    turn_wrote: bool,
+    /// The current chain answers from nothing that is ever stored (a ping).
+    chain_is_free: bool,
     drain: Drain,
 }
 
@@ -109,6 +113,8 @@ impl Server {
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             chain_wrote: false,
+            turn_wrote: false,
+            chain_is_free: false,
             drain: Drain::default(),
         })
     }
@@ -296,6 +302,7 @@ impl Server {
     /// streams that they were for end.
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
+        self.turn_wrote = false;
         if self.cx.storage.commit().is_ok() {
             self.cx.out.commit_turn();
             return;
