@@ -83,8 +83,11 @@ pub struct Server {
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
     turn_wrote: bool,
-    /// The current chain answers from nothing that is ever stored (a ping).
+    /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
+    /// Sessions whose stream was negotiated further in this turn: without those bytes there is no
+    /// stream in which an error could be said.
+    negotiating: Vec<SessionId>,
     drain: Drain,
 }
 
@@ -115,6 +118,7 @@ impl Server {
             chain_wrote: false,
             turn_wrote: false,
             chain_is_free: false,
+            negotiating: Vec::new(),
             drain: Drain::default(),
         })
     }
@@ -303,6 +307,7 @@ impl Server {
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
         self.turn_wrote = false;
+        let negotiating = std::mem::take(&mut self.negotiating);
         if self.cx.storage.commit().is_ok() {
             self.cx.out.commit_turn();
             return;
@@ -312,15 +317,16 @@ impl Server {
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
         self.begin_chain();
-        for id in lost {
+        // All are told first, then they leave: none hears of another's going by what it was in
+        // this turn, a moderator perhaps.
+        let (speechless, lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|id| negotiating.contains(id));
+        for id in &lost {
             // One that was ended in this turn lost its farewell: it gets this one instead.
-            if let Some(session) = self.sessions.get_mut(id)
-                && session.hold == Hold::Ended
-            {
-                session.hold = Hold::None;
-            }
-            self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
+            self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
         }
+        lost.into_iter().for_each(|id| self.leave(id));
+        speechless.into_iter().for_each(|id| self.abort(id));
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
@@ -346,15 +352,21 @@ impl Server {
         self.cx.now = now;
         self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
         for id in self.cx.out.take_cut() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
+            let Some(session) = self.sessions.get(id) else { continue };
             log::info!("client cut: address={} reason=reads-too-slowly", session.address);
-            session.hold = Hold::Ended;
-            session.is_pending = false;
-            self.cx.actions.extend(session.conn.map(Action::Abort));
             self.begin_chain();
-            self.leave(id);
+            self.abort(id);
             self.finish_chain();
         }
+    }
+
+    /// Ends a connection without another word.
+    fn abort(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.hold = Hold::Ended;
+        session.is_pending = false;
+        self.cx.actions.extend(session.conn.map(Action::Abort));
+        self.leave(id);
     }
 
     /// What is left; all zero when nobody is connected.

@@ -55,6 +55,9 @@ impl Server {
     }
 
     fn handle_event(&mut self, id: SessionId, event: StreamEvent) -> Result<(), StreamError> {
+        if self.sessions.get(id).is_some_and(|session| session.full_jid.is_none()) {
+            self.note_negotiation(id);
+        }
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         match event {
             StreamEvent::Open(header) => session.negotiation.handle_open(&mut self.cx, id, &header),
@@ -88,6 +91,15 @@ impl Server {
             Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, &error),
         }
         Ok(())
+    }
+
+    /// What is pushed now is part of a negotiation: a lost commit of others leaves it alone, and
+    /// when it is lost itself the connection ends.
+    fn note_negotiation(&mut self, id: SessionId) {
+        self.chain_is_free = true;
+        if self.negotiating.last() != Some(&id) {
+            self.negotiating.push(id);
+        }
     }
 
     fn negotiate(&mut self, id: SessionId, element: Element) -> Result<(), StreamError> {
@@ -174,6 +186,7 @@ impl Server {
             }
             session.hold = Hold::None;
             self.begin_chain();
+            self.note_negotiation(id);
             let step = match self.sessions.get_mut(id) {
                 Some(session) => session.negotiation.check_password(&mut self.cx, id),
                 None => Ok(Step::Continue),
@@ -263,9 +276,18 @@ impl Server {
     /// Ends a stream from our side, or answers its end: the peer is told, then the others, and
     /// the connection closes when everything is written.
     pub(super) fn end_stream(&mut self, id: SessionId, error: Option<StreamError>) {
+        let has_ended = self.sessions.get(id).is_none_or(|session| session.hold == Hold::Ended);
+        if !has_ended {
+            self.say_end(id, error);
+            self.leave(id);
+        }
+    }
+
+    /// The first half of an end: the peer is told, and gets nothing after it.
+    pub(super) fn say_end(&mut self, id: SessionId, error: Option<StreamError>) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.hold == Hold::Ended {
-            return;
+        if session.full_jid.is_none() && self.negotiating.last() != Some(&id) {
+            self.negotiating.push(id);
         }
         let was_in_handshake = session.hold == Hold::Tls;
         session.hold = Hold::Ended;
@@ -292,7 +314,6 @@ impl Server {
             let action = |conn| Action::CloseAfterFlush { conn, deadline_ms };
             self.cx.actions.extend(session.conn.map(action));
         }
-        self.leave(id);
     }
 
     /// A session is over for everybody else: it leaves its rooms and its account.
