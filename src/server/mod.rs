@@ -85,8 +85,8 @@ pub struct Server {
     turn_wrote: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
-    /// Sessions whose stream was negotiated further in this turn: without those bytes there is no
-    /// stream in which an error could be said.
+    /// Sessions whose stream began or was to begin anew in this turn: without those bytes there
+    /// is none in which an error could be said.
     negotiating: Vec<SessionId>,
     drain: Drain,
 }

@@ -55,8 +55,11 @@ impl Server {
     }
 
     fn handle_event(&mut self, id: SessionId, event: StreamEvent) -> Result<(), StreamError> {
-        if self.sessions.get(id).is_some_and(|session| session.full_jid.is_none()) {
-            self.note_negotiation(id);
+        // A login rests on nothing that others have written in this turn.
+        let is_bound = self.sessions.get(id).is_some_and(|session| session.full_jid.is_some());
+        self.chain_is_free = !is_bound;
+        if matches!(event, StreamEvent::Open(_)) {
+            self.negotiating.push(id);
         }
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         match event {
@@ -91,15 +94,6 @@ impl Server {
             Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, &error),
         }
         Ok(())
-    }
-
-    /// What is pushed now is part of a negotiation: a lost commit of others leaves it alone, and
-    /// when it is lost itself the connection ends.
-    fn note_negotiation(&mut self, id: SessionId) {
-        self.chain_is_free = true;
-        if self.negotiating.last() != Some(&id) {
-            self.negotiating.push(id);
-        }
     }
 
     fn negotiate(&mut self, id: SessionId, element: Element) -> Result<(), StreamError> {
@@ -156,6 +150,7 @@ impl Server {
                 self.hold_failure(id);
             }
             Step::Authenticated => {
+                self.negotiating.push(id);
                 restart(session, &self.cx.config.limits);
                 if std::mem::take(&mut session.is_login_awaited) {
                     self.logins_awaited -= 1;
@@ -186,7 +181,7 @@ impl Server {
             }
             session.hold = Hold::None;
             self.begin_chain();
-            self.note_negotiation(id);
+            self.chain_is_free = true;
             let step = match self.sessions.get_mut(id) {
                 Some(session) => session.negotiation.check_password(&mut self.cx, id),
                 None => Ok(Step::Continue),
