@@ -52,6 +52,15 @@ pub enum Action {
     Exit(u8),
 }
 
+/// Why all sessions of an account end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountEnd {
+    /// It is no more: rooms forget what it was to them, lest the next of its name inherit it.
+    Removed,
+    /// Its password was changed.
+    PasswordChanged,
+}
+
 /// The tools of a handler.
 pub struct Cx {
     /// The time of this turn.
@@ -74,8 +83,8 @@ pub struct Cx {
     routed: VecDeque<Stanza>,
     /// Sessions that a handler ended (account removed, password changed): the server acts on them.
     ended: Vec<(SessionId, StreamError)>,
-    /// Accounts whose sessions are all to end: removed, or their password changed.
-    ended_accounts: Vec<BareJid>,
+    /// Accounts whose sessions are all to end.
+    ended_accounts: Vec<(BareJid, AccountEnd)>,
 }
 
 impl Cx {
@@ -143,12 +152,12 @@ impl Cx {
 
     /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still
     /// negotiating included, once the reply to the current request is queued.
-    pub fn end_account(&mut self, account: BareJid) {
-        self.ended_accounts.push(account);
+    pub fn end_account(&mut self, account: BareJid, why: AccountEnd) {
+        self.ended_accounts.push((account, why));
     }
 
     /// The accounts whose sessions are to end.
-    pub fn take_ended_accounts(&mut self) -> Vec<BareJid> {
+    pub fn take_ended_accounts(&mut self) -> Vec<(BareJid, AccountEnd)> {
         std::mem::take(&mut self.ended_accounts)
     }
 

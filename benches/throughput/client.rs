@@ -3,7 +3,7 @@
 //! what the scenario pushes, once per connection and turn. It counts nothing and judges nothing.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use crate::scram::SaltCache;
 const READ_BYTES: usize = 256 * 1024;
 /// A login takes no longer than this.
 const LOGIN_SECONDS_MAX: u64 = 20;
+/// Nor the end of all streams, with the leaving of rooms that goes with it.
+const CLOSE_SECONDS_MAX: u64 = 60;
 
 /// What a scenario does with stanzas that arrive on connections that are logged in.
 pub trait Load {
@@ -244,7 +246,7 @@ impl Client {
                 self.mark(index);
             }
             if event.is_readable() || event.is_read_closed() {
-                self.read(index, load)?;
+                self.read(index, event.is_read_closed(), load)?;
             }
         }
         self.events = events;
@@ -296,7 +298,9 @@ impl Client {
         Ok(())
     }
 
-    fn read(&mut self, index: usize, load: &mut dyn Load) -> Result<(), String> {
+    /// Reads what is there. A short read means that there is no more, and that the next bytes come
+    /// with an event of their own; but an end that has come already does not.
+    fn read(&mut self, index: usize, has_ended: bool, load: &mut dyn Load) -> Result<(), String> {
         loop {
             let conn = &mut self.conns[index];
             if conn.is_closed {
@@ -310,6 +314,7 @@ impl Client {
             };
             if count == 0 {
                 conn.is_closed = true;
+                let _ = conn.socket.shutdown(Shutdown::Both);
                 return Ok(());
             }
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -317,7 +322,7 @@ impl Client {
             buffer.resize(READ_BYTES, 0);
             self.buffer = buffer;
             done?;
-            if count < READ_BYTES {
+            if count < READ_BYTES && !has_ended {
                 return Ok(());
             }
         }
@@ -392,15 +397,16 @@ impl Client {
         Ok(if step.restart { Next::Restart } else { Next::Go })
     }
 
-    /// Ends all streams and waits for the server to close, but not for long.
+    /// Ends all streams and waits for the server to close them all, but not for ever.
     pub fn close(mut self) -> SaltCache {
         for index in 0..self.conns.len() {
             if self.conns[index].account.is_some() {
                 self.send(index, b"</stream:stream>");
             }
         }
-        let end = self.now() + 1_000_000_000;
-        while self.now() < end && self.conns.iter().any(|conn| !conn.is_closed) {
+        let end = self.now() + CLOSE_SECONDS_MAX * 1_000_000_000;
+        let is_open = |conn: &Conn| conn.account.is_some() && !conn.is_closed;
+        while self.now() < end && self.conns.iter().any(is_open) {
             if self.turn(Duration::from_millis(20), &mut Ignore).is_err() {
                 break;
             }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 /// Joins that are under way at once when nobody measures them.
 const AT_ONCE: usize = 50;
-/// Seconds without any presence after which a server has failed.
-const SILENCE_SECONDS_MAX: u64 = 10;
+/// Seconds without any presence after which a server has failed. Prosody writes nothing before it
+/// has handled all that it read, which takes long when hundreds join at once.
+const SILENCE_SECONDS_MAX: u64 = 60;
 
 /// The occupants of rooms of one size: connection `c` is number `c % size` of room `c / size`.
 pub struct Joins {

@@ -67,15 +67,15 @@ pub struct Process {
     pid: u32,
     /// Present when it is ours to end.
     child: Option<Child>,
-    /// Whether its exit code is to be looked at.
-    ends_orderly: bool,
+    /// Tercet's log; its exit code is looked at, too.
+    log: Option<PathBuf>,
 }
 
 impl Process {
     /// A server that somebody else started.
     pub fn foreign(label: &str, address: SocketAddr, pid: u32) -> Result<Self, String> {
         pin(pid, 0)?;
-        Ok(Self { label: label.to_owned(), address, pid, child: None, ends_orderly: false })
+        Ok(Self { label: label.to_owned(), address, pid, child: None, log: None })
     }
 
     /// This process, for its CPU time.
@@ -85,7 +85,7 @@ impl Process {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             pid: std::process::id(),
             child: None,
-            ends_orderly: false,
+            log: None,
         }
     }
 
@@ -107,7 +107,7 @@ impl Process {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             pid,
             child: Some(child),
-            ends_orderly: false,
+            log: None,
         };
         pin(pid, 0)?;
         BufReader::new(output).read_line(&mut line).map_err(told)?;
@@ -122,17 +122,18 @@ impl Process {
         drop(free);
         let file = data.join("bench.toml");
         std::fs::write(&file, configuration(address, data)?).map_err(told)?;
-        let log = std::fs::File::create(data.join("bench.log")).map_err(told)?;
+        let log = data.join("bench.log");
+        let log_file = std::fs::File::create(&log).map_err(told)?;
         let child = Command::new(env!("CARGO_BIN_EXE_tercet"))
             .args(["serve".as_ref(), "-c".as_ref(), file.as_os_str()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(log_file)
             .spawn()
             .map_err(told)?;
         let pid = child.id();
         let label = concat!("Tercet ", env!("CARGO_PKG_VERSION")).to_owned();
-        let mut process = Self { label, address, pid, child: Some(child), ends_orderly: true };
+        let mut process = Self { label, address, pid, child: Some(child), log: Some(log) };
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
             let exited = match &mut process.child {
@@ -183,19 +184,19 @@ impl Process {
     /// Ends it, when it is ours. `Err` when Tercet does not end as it should.
     pub fn end(mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        if !self.ends_orderly {
+        let Some(log) = self.log.take() else {
             child.kill().map_err(told)?;
             child.wait().map_err(told)?;
             return Ok(());
-        }
+        };
         terminate(&child);
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(20) {
             if let Some(status) = child.try_wait().map_err(told)? {
-                // 3: clients were cut or something was dropped, which the log of the run shows.
+                let text = std::fs::read_to_string(log).unwrap_or_default();
                 return match status.code() {
                     Some(0) => Ok(()),
-                    code => Err(format!("{} ended with {code:?} ({status})", self.label)),
+                    _ => Err(format!("{} ended with {status}\n{text}", self.label)),
                 };
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -225,7 +226,8 @@ fn terminate(child: &Child) {
 fn configuration(address: SocketAddr, data: &Path) -> Result<String, String> {
     let data = toml::Value::from(data.to_str().ok_or("the data folder's name is not UTF-8")?);
     let mut text = format!(
-        "data = {data}\nlog = \"warn\"\n[c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
+        "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
+         [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
          [sasl]\niterations = {ITERATIONS}\n[limits]\n"
     );
     let limits = toml::Table::try_from(Limits::default()).map_err(told)?;

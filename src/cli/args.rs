@@ -37,7 +37,7 @@ Accounts, whether the server is running or not.
 
 Usage: tercet user add JID       makes an account, such as you@localhost
        tercet user passwd JID    changes its password
-       tercet user del JID       removes it, with its roster
+       tercet user del JID       removes it, its roster, its rights in rooms
        tercet user list          shows all, one a line
 
 The password is asked on a terminal; otherwise it is one line of standard input:

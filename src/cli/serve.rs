@@ -24,13 +24,18 @@ pub(super) fn run(files: &Files) -> Result<u8, String> {
     let folder = DataFolder::hold(&config.data).map_err(|error| error.to_string())?;
     let storage = Storage::open(folder.path(), config.storage.synchronous)?;
     warn_cleartext(&config);
-    super::say(&greeting(env!("CARGO_PKG_VERSION"), &config, files));
     let config = Rc::new(config);
+    let greet = {
+        let (files, config) = (files.clone(), Rc::clone(&config));
+        move |addresses: &str| {
+            super::say(&greeting(env!("CARGO_PKG_VERSION"), &config, addresses, &files));
+        }
+    };
     let mut reload = {
         let (files, started) = (files.clone(), Rc::clone(&config));
         move || reload(&files, &started, &logging).map(Rc::new)
     };
-    crate::net::serve(config, storage, &mut reload)
+    crate::net::serve(config, storage, &greet, &mut reload)
 }
 
 /// Reads the configuration again. What cannot change while running keeps its value.
@@ -72,10 +77,9 @@ fn raise_descriptors(connections_max: usize) {
 }
 
 /// The three lines for whoever starts it for the first time.
-fn greeting(version: &str, config: &Config, files: &Files) -> String {
+fn greeting(version: &str, config: &Config, addresses: &str, files: &Files) -> String {
     let domain = &config.domains[0];
     let domains = join(config.domains.iter());
-    let listen = join(config.c2s.listen.iter().chain(&config.c2s.listen_tls));
     let rooms = config.rooms.domains.first();
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let data = data.display();
@@ -96,7 +100,7 @@ fn greeting(version: &str, config: &Config, files: &Files) -> String {
     };
     let room = rooms.map_or("none".to_owned(), |rooms| format!("join room@{rooms} ({create})"));
     format!(
-        "Tercet {version}: {domains} on {listen}, data in {data}\n\
+        "Tercet {version}: {domains} on {addresses}, data in {data}\n\
          account: tercet user add you@{domain}{options}{register}\n\
          room:    {room}"
     )
@@ -114,15 +118,15 @@ mod tests {
     fn three_lines_say_how_to_begin() {
         let mut config = Config { data: "/srv/chat".into(), ..Config::default() };
         assert_eq!(
-            greeting("0.0.0", &config, &Files::default()),
-            "Tercet 0.0.0: localhost on 127.0.0.1:5222, [::1]:5222, data in /srv/chat\n\
+            greeting("0.0.0", &config, "127.0.0.1:5222", &Files::default()),
+            "Tercet 0.0.0: localhost on 127.0.0.1:5222, data in /srv/chat\n\
              account: tercet user add you@localhost, or register from this machine with any \
              client\n\
              room:    join room@conference.localhost (any name makes a room)"
         );
         config.registration.in_band = InBand::Off;
         let files = Files { config: Some("t.toml".into()), data: None };
-        let text = greeting("0.0.0", &config, &files);
+        let text = greeting("0.0.0", &config, "", &files);
         assert!(text.contains("user add you@localhost -c t.toml\n"), "{text}");
         assert_eq!(text.lines().count(), 3);
     }

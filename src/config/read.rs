@@ -208,7 +208,8 @@ fn reword(message: &str) -> String {
     {
         return format!("expected {expected}, found {found}");
     }
-    if message.starts_with("invalid value: integer") {
+    // The kind is right, `Walk` has seen that: it is the size.
+    if message.starts_with("invalid value: integer") || message.contains(" as i128, expected") {
         return "this number is too large".to_owned();
     }
     first_letter_small(message)

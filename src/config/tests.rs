@@ -98,6 +98,7 @@ fn bad_texts_are_refused_with_line_and_key() {
         ("[c2s]\nrequire_tls = 1", ":2: c2s.require_tls: expected true or false, found"),
         ("domains = 'a'", ":1: domains: expected a list of texts, found a text"),
         ("domains = ['a',\n 5]", ":2: domains[1]: expected a text in quotes, found"),
+        ("[limits]\nrooms = 99999999999999999999", ":2: limits.rooms: this number is too large"),
         ("[sasl]\niterations = 4294967296", ":2: sasl.iterations: this number is too large"),
         // Words of a choice.
         (

@@ -178,7 +178,8 @@ impl Im {
     }
 
     /// The sessions of an account, in the order they were bound.
-    pub fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
+    #[cfg(test)]
+    fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
         self.accounts.get(account).map(|account| account.sessions.clone()).unwrap_or_default()
     }
 

@@ -11,9 +11,6 @@ use crate::xmpp::{BareJid, Condition, Jid, PresenceType, Stanza, StanzaError, St
 
 use super::{Im, Presence, Session};
 
-/// Bytes of a broadcast presence: it is kept as long as the session is available.
-const PRESENCE_BYTES_MAX: usize = 16 * 1024;
-
 impl Im {
     /// Presence without `to` from a session (RFC 6121 §4.2, §4.4, §4.5).
     pub fn handle_broadcast(
@@ -80,11 +77,8 @@ impl Im {
         presence: &Stanza,
     ) -> Result<(), StanzaError> {
         let priority = parse_priority(presence)?;
+        presence.check_can_be_kept()?;
         let envelope = Envelope::new(presence);
-        if envelope.len() > PRESENCE_BYTES_MAX {
-            let error = StanzaError::new(Condition::PolicyViolation);
-            return Err(error.with_text("The presence is too large"));
-        }
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         let previous = session.presence.replace(Presence { envelope: envelope.clone(), priority });
         let session = &self.sessions[&id];

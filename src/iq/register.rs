@@ -5,7 +5,7 @@
 //! belongs to is checked here. Data forms are not used: user name and password are all there is.
 
 use crate::accounts;
-use crate::cx::Cx;
+use crate::cx::{AccountEnd, Cx};
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
@@ -66,6 +66,8 @@ fn register(cx: &mut Cx, domain: &BareJid, query: &Element) -> Result<(), Stanza
         let error = StanzaError::new(Condition::NotAllowed);
         return Err(error.with_text("An administrator's account is not registered in band"));
     }
+    // Deriving keys takes milliseconds: a turn has room for one.
+    cx.out.end_turn_early();
     accounts::add(&mut cx.storage, &cx.config, &mut *cx.entropy, &account, &password)?;
     log::info!("account {account} registered in band");
     Ok(())
@@ -94,18 +96,20 @@ pub(super) fn handle_set(
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
     let account = registered(cx, request)?;
-    if request.payload.child("remove", ns::REGISTER).is_some() {
+    let why = if request.payload.child("remove", ns::REGISTER).is_some() {
         // §3.2, table 1: the only child.
         if request.payload.elements().count() != 1 {
             return Err(Condition::BadRequest.into());
         }
         accounts::remove(&mut cx.storage, &account)?;
         log::info!("account {account} removed in band");
+        AccountEnd::Removed
     } else {
         change_password(cx, &account, request.payload)?;
         log::info!("password of {account} changed in band");
-    }
-    cx.end_account(account);
+        AccountEnd::PasswordChanged
+    };
+    cx.end_account(account, why);
     Ok(None)
 }
 
@@ -119,6 +123,7 @@ fn change_password(cx: &mut Cx, account: &BareJid, query: &Element) -> Result<()
     if !named.is_ok_and(|named| named == *account.as_jid()) {
         return Err(Condition::Forbidden.into());
     }
+    cx.out.end_turn_early();
     accounts::change_password(&mut cx.storage, &cx.config, &mut *cx.entropy, account, &password)?;
     Ok(())
 }
@@ -279,7 +284,8 @@ mod tests {
         register_romeo(&mut cx);
         assert_eq!(after(&mut cx, credentials("ROMEO", "new")), Ok(None));
         assert!(accepts(&mut cx, "romeo@localhost", "new"));
-        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        let ended = (bare("romeo@localhost"), AccountEnd::PasswordChanged);
+        assert_eq!(cx.take_ended_accounts(), [ended]);
         assert!(cx.take_ended_accounts().is_empty());
     }
 
@@ -314,7 +320,7 @@ mod tests {
         register_romeo(&mut cx);
         assert_eq!(after(&mut cx, query(&[("remove", "")])), Ok(None));
         assert_eq!(cx.storage.accounts(), Ok(Vec::new()));
-        assert_eq!(cx.take_ended_accounts(), [bare("romeo@localhost")]);
+        assert_eq!(cx.take_ended_accounts(), [(bare("romeo@localhost"), AccountEnd::Removed)]);
         let again = after(&mut cx, query(&[("remove", "")]));
         assert_eq!(again, Err(Condition::RegistrationRequired));
         assert!(cx.take_ended_accounts().is_empty());

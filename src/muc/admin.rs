@@ -2,9 +2,7 @@
 //! §10.8, §17.4). The items of one set are all done or none: everything is checked, then written,
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
-use std::collections::BTreeSet;
-
-use super::changes::{AffiliationChanges, RoleChanges};
+use super::changes::{AffiliationChanges, RoleChanges, Verdict};
 use super::privilege::{self, Rank};
 use super::room::Room;
 use super::{check_reason, invite};
@@ -97,31 +95,27 @@ impl Room {
         query: &Element,
     ) -> Result<(), StanzaError> {
         let plan = self.plan(cx, &stanza.from, query)?;
-        let list = self.list_after(&plan.affiliations);
-        self.store_affiliations(cx, &plan.affiliations, &list)?;
         let actor = self.actor(&stanza.from);
-        let old = std::mem::replace(&mut self.affiliations, list);
+        self.store_affiliations(cx, &plan.affiliations)?;
+        let old = self.take_affiliations(&plan.affiliations);
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
+        let here = self.present_among(&plan.affiliations);
 
         // §8.2: those who are kicked first, then the result, then all others.
-        let mut kicked = Vec::new();
-        for verdict in verdicts.iter().filter(|verdict| verdict.is_kick()) {
-            kicked.extend(self.kick(cx, verdict, &actor).map(|occupant| (occupant, verdict)));
-        }
+        let (kicks, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(Verdict::is_kick);
+        let kicked = self.take_out(cx, &kicks, &actor);
         cx.reply(origin, stanza, None);
-        for (occupant, verdict) in &kicked {
-            self.tell_gone(cx, occupant, &verdict.notice(Some(&actor)));
-        }
-        let here: BTreeSet<_> = self.occupants().map(|occupant| occupant.account.clone()).collect();
-        for verdict in verdicts.iter().filter(|verdict| !verdict.is_kick()) {
-            self.execute(cx, verdict, Some(&actor));
-        }
+        self.tell_taken_out(cx, &kicked, &actor);
+        self.execute(cx, others, &actor);
+        let tell_all = self.may_tell_all(plan.affiliations.len());
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
             if before == *affiliation || here.contains(jid) {
                 continue;
             }
-            self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            if tell_all {
+                self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            }
             // §9.5: a new member of a members-only room is invited.
             let is_new = before == Affiliation::None && *affiliation == Affiliation::Member;
             if is_new && self.options.members_only && jid.local().is_some() {
@@ -214,12 +208,23 @@ impl Room {
         if changes.is_empty() {
             return Ok(());
         }
-        let list = self.list_after(changes);
-        if !list.values().any(|entry| entry.affiliation == Affiliation::Owner) {
+        let becomes_owner = changes.values().any(|(new, _)| *new == Affiliation::Owner);
+        let mut owners = self.accounts_with(Affiliation::Owner);
+        if !becomes_owner && owners.all(|owner| changes.contains_key(owner)) {
             return Err(Condition::Conflict.into()); // §10.4
         }
+        let is_here = |jid: &BareJid| self.affiliations.contains_key(jid);
+        let (mut added, mut removed) = (0, 0);
+        for (jid, (new, _)) in changes {
+            match (is_here(jid), *new) {
+                (false, Affiliation::None) => {}
+                (false, _) => added += 1,
+                (true, Affiliation::None) => removed += 1,
+                (true, _) => {}
+            }
+        }
         let max = cx.config.limits.room_affiliations;
-        if max > 0 && list.len() > max && list.len() > self.affiliations.len() {
+        if max > 0 && added > removed && self.affiliations.len() + added - removed > max {
             return Err(Condition::ResourceConstraint.into());
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! who hears of it (XEP-0045 §5.1.3, §8, §9, §10). Who may change what is in privilege.rs; what is
 //! asked for is read in admin.rs and owner.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::occupant::{Occupant, Payload};
 use super::presence::{self, Actor, Notice};
@@ -18,6 +18,11 @@ use crate::xmpp::{Affiliation, BareJid, MessageType, PresenceType, Role, Stanza,
 pub type RoleChanges = BTreeMap<u64, (Role, Option<String>)>;
 /// New affiliations of accounts and domains, with the reasons.
 pub type AffiliationChanges = BTreeMap<BareJid, (Affiliation, Option<String>)>;
+
+/// Stanzas by which one request may tell everybody of many changes. A request that changes each of
+/// N occupants would send N by N: past this they hear of their own change only, and of the others'
+/// with the next presence. Nobody is taken out in silence, though.
+const TOLD_STANZAS_MAX: usize = 30_000;
 
 /// What becomes of an occupant.
 pub struct Verdict {
@@ -37,21 +42,42 @@ impl Verdict {
 }
 
 impl Room {
-    /// The affiliation list as it will be.
-    pub fn list_after(&self, changes: &AffiliationChanges) -> BTreeMap<BareJid, AffiliationEntry> {
-        let mut list = self.affiliations.clone();
-        for (jid, (affiliation, reason)) in changes {
-            if *affiliation == Affiliation::None {
-                list.remove(jid);
-                continue;
-            }
-            let nick = list.get(jid).and_then(|entry| entry.nick.clone());
-            // An outcast has no reserved nick (§9.1).
-            let nick = nick.filter(|_| *affiliation != Affiliation::Outcast);
-            let (jid, affiliation, reason) = (jid.clone(), *affiliation, reason.clone());
-            list.insert(jid.clone(), AffiliationEntry { jid, affiliation, nick, reason });
+    /// The entry that a change makes; `Affiliation::None` is the end of it.
+    fn entry_after(
+        &self,
+        jid: &BareJid,
+        change: &(Affiliation, Option<String>),
+    ) -> AffiliationEntry {
+        let (affiliation, reason) = change.clone();
+        let nick = self.affiliations.get(jid).and_then(|entry| entry.nick.clone());
+        // An outcast has no reserved nick (§9.1).
+        let nick = nick.filter(|_| affiliation != Affiliation::Outcast);
+        AffiliationEntry { jid: jid.clone(), affiliation, nick, reason }
+    }
+
+    /// All entries as they will be.
+    pub fn affiliations_after(&self, changes: &AffiliationChanges) -> Vec<AffiliationEntry> {
+        let others = self.affiliations.values().filter(|entry| !changes.contains_key(&entry.jid));
+        let changed = changes.iter().map(|(jid, change)| self.entry_after(jid, change));
+        let remaining = changed.filter(|entry| entry.affiliation != Affiliation::None);
+        others.cloned().chain(remaining).collect()
+    }
+
+    /// Takes changes over that are written; what is returned are the entries that were there.
+    pub fn take_affiliations(
+        &mut self,
+        changes: &AffiliationChanges,
+    ) -> BTreeMap<BareJid, AffiliationEntry> {
+        let mut old = BTreeMap::new();
+        for (jid, change) in changes {
+            let entry = self.entry_after(jid, change);
+            let before = match entry.affiliation {
+                Affiliation::None => self.affiliations.remove(jid),
+                _ => self.affiliations.insert(jid.clone(), entry),
+            };
+            old.extend(before.map(|before| (jid.clone(), before)));
         }
-        list
+        old
     }
 
     /// Writes changed entries to the database, when the room is there.
@@ -59,23 +85,29 @@ impl Room {
         &mut self,
         cx: &mut Cx,
         changes: &AffiliationChanges,
-        list: &BTreeMap<BareJid, AffiliationEntry>,
     ) -> Result<(), StorageError> {
         if !self.is_stored {
             return Ok(());
         }
-        for jid in changes.keys().filter(|jid| list.get(jid) != self.affiliations.get(jid)) {
-            let removed = || AffiliationEntry {
-                jid: jid.clone(),
-                affiliation: Affiliation::None,
-                nick: None,
-                reason: None,
+        for (jid, change) in changes {
+            let entry = self.entry_after(jid, change);
+            let is_removal = entry.affiliation == Affiliation::None;
+            let is_same = match self.affiliations.get(jid) {
+                None => is_removal,
+                Some(before) => *before == entry,
             };
-            let entry = list.get(jid).cloned().unwrap_or_else(removed);
-            cx.storage.room_affiliation(&self.jid, &entry)?;
-            self.written_ms = Some(cx.now.mono_ms);
+            if !is_same {
+                cx.storage.room_affiliation(&self.jid, &entry)?;
+                self.written_ms = Some(cx.now.mono_ms);
+            }
         }
         Ok(())
+    }
+
+    /// The accounts among the changes that are in the room.
+    pub fn present_among(&self, changes: &AffiliationChanges) -> BTreeSet<BareJid> {
+        let accounts = self.occupants().map(|occupant| &occupant.account);
+        accounts.filter(|account| changes.contains_key(*account)).cloned().collect()
     }
 
     /// What becomes of each occupant whom a change concerns, with the list and the options as
@@ -86,13 +118,16 @@ impl Room {
         affiliations: &AffiliationChanges,
         outsider_code: &'static [u16],
     ) -> Vec<Verdict> {
+        let domains = affiliations.iter().filter(|(jid, _)| jid.local().is_none());
+        let domains: HashMap<_, _> = domains.map(|(jid, change)| (jid.as_str(), change)).collect();
         let mut verdicts = Vec::new();
         for occupant in self.occupants() {
-            let affiliation = self.affiliation_of(&occupant.account);
-            let change = affiliations.get(&occupant.account).or_else(|| {
-                let domain = BareJid::parse(occupant.account.domain()).ok()?;
-                affiliations.get(&domain)
-            });
+            let own = affiliations.get(&occupant.account);
+            let change = own.or_else(|| domains.get(occupant.account.domain()).copied());
+            let affiliation = match change {
+                Some(_) => self.affiliation_of(&occupant.account),
+                None => occupant.affiliation,
+            };
             let mut reason = change.and_then(|(_, reason)| reason.clone());
             let mut codes: &'static [u16] = &[];
             let (old, role) = (occupant.affiliation, occupant.role);
@@ -119,41 +154,73 @@ impl Room {
         verdicts
     }
 
-    /// Carries out a verdict that is no kick: the occupant and all others hear of it.
-    pub fn execute(&mut self, cx: &mut Cx, verdict: &Verdict, actor: Option<&Actor>) {
-        if verdict.role == Role::None {
-            let notice = verdict.notice(actor);
-            self.set_affiliation(verdict);
-            if let Some(gone) = self.expel(cx, verdict.key, &notice) {
-                self.tell_gone(cx, &gone, &notice);
-            }
-            return;
+    /// Carries out verdicts that are no kicks. Those who are taken out go first, so that nobody who
+    /// is about to go hears of the others.
+    pub fn execute(&mut self, cx: &mut Cx, verdicts: Vec<Verdict>, actor: &Actor) {
+        let is_removal = |verdict: &Verdict| verdict.role == Role::None;
+        let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
+        let removed = self.take_out(cx, &removals, actor);
+        self.tell_taken_out(cx, &removed, actor);
+        let tell_all = self.may_tell_all(others.len());
+        for verdict in &others {
+            self.change(cx, verdict, tell_all);
         }
+    }
+
+    /// True when everybody can be told of so many changes at once.
+    pub fn may_tell_all(&self, changes: usize) -> bool {
+        changes.saturating_mul(self.occupants_count()) <= TOLD_STANZAS_MAX
+    }
+
+    /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
+    pub fn take_out<'a>(
+        &mut self,
+        cx: &mut Cx,
+        removals: &'a [Verdict],
+        actor: &Actor,
+    ) -> Vec<(Occupant, &'a Verdict)> {
+        let mut removed = Vec::new();
+        for verdict in removals {
+            self.set_affiliation(verdict);
+            let occupant = self.expel(cx, verdict.key, &verdict.notice(Some(actor)));
+            removed.extend(occupant.map(|occupant| (occupant, verdict)));
+        }
+        removed
+    }
+
+    /// The second half: those who remain hear of it.
+    pub fn tell_taken_out(&self, cx: &mut Cx, removed: &[(Occupant, &Verdict)], actor: &Actor) {
+        for (occupant, verdict) in removed {
+            self.tell_gone(cx, occupant, &verdict.notice(Some(actor)));
+        }
+    }
+
+    /// An occupant has another role or affiliation: it hears of it, and all others if they can.
+    fn change(&mut self, cx: &mut Cx, verdict: &Verdict, tell_all: bool) {
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let saw_jids = self.sees_jids(occupant);
         let was_shown = occupant.is_shown;
-        let is_shown = self.shows(verdict.role);
+        let is_shown = if tell_all { self.shows(verdict.role) } else { was_shown };
         self.set_affiliation(verdict);
         let Some(occupant) = self.occupant_mut(verdict.key) else { return };
         occupant.role = verdict.role;
         occupant.is_shown = is_shown;
         // An actor is named where somebody is taken out (§8.2, §9.1, §9.4).
-        self.show(cx, verdict.key, &verdict.notice(None));
+        let notice = verdict.notice(None);
+        if tell_all {
+            self.show(cx, verdict.key, &notice);
+        } else {
+            self.tell_self_alone(cx, verdict.key, &notice);
+        }
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let sees_jids = self.sees_jids(occupant);
         if was_shown && !is_shown {
             self.tell_hidden(cx, verdict.key);
         }
-        if sees_jids != saw_jids {
+        if sees_jids != saw_jids && tell_all {
             // §5.1: everybody's presence again, with or without the addresses.
             self.show_all_to(cx, verdict.key);
         }
-    }
-
-    /// The first half of a kick: the occupant is taken out and hears of it (§8.2).
-    pub fn kick(&mut self, cx: &mut Cx, verdict: &Verdict, actor: &Actor) -> Option<Occupant> {
-        self.set_affiliation(verdict);
-        self.expel(cx, verdict.key, &verdict.notice(Some(actor)))
     }
 
     fn set_affiliation(&mut self, verdict: &Verdict) {

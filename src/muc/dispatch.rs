@@ -2,6 +2,7 @@
 //! a room or to a seat. What is neither a join nor a leave, neither a request nor an answer, is
 //! refused or dropped here, as XEP-0045 §17 says.
 
+use super::allowance::DEAR_ROW;
 use super::join::{self, Join};
 use super::occupant::Payload;
 use super::room::Room;
@@ -110,13 +111,14 @@ impl Muc {
         stanza: &Stanza,
         to: &Jid,
     ) -> Result<(), StanzaError> {
+        stanza.check_can_be_kept()?;
         let Some(x) = stanza.child("x", ns::MUC) else {
             return self.handle_update(cx, origin, stanza, to);
         };
         let account = stanza.from.to_bare();
         let mut join = Join { target: origin, stanza, x, seat_jid: to, account, is_creator: false };
         join::check_nick(to, &cx.config)?; // §7.2.1, before a room is made or read.
-        let found = self.find(cx, to)?;
+        let found = self.find(cx, &join.account, to)?;
         if let Some(index) = found
             && self.rooms[index].occupant_at(&stanza.from).is_some()
         {
@@ -195,7 +197,8 @@ impl Muc {
         is_seat: bool,
     ) -> Result<(), StanzaError> {
         let is_error = kind == MessageType::Error;
-        let found = if is_error { self.live(to) } else { self.find(cx, to)? };
+        let account = message.from.to_bare();
+        let found = if is_error { self.live(to) } else { self.find(cx, &account, to)? };
         let index = found.ok_or(Condition::ItemNotFound)?;
         let room = &mut self.rooms[index];
         let result = if is_seat {
@@ -226,10 +229,25 @@ impl Muc {
         to: &Jid,
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
-        let index = self.find(cx, to)?.ok_or(Condition::ItemNotFound)?;
         let account = stanza.from.to_bare();
+        let index = self.find(cx, &account, to)?.ok_or(Condition::ItemNotFound)?;
+        let room = &mut self.rooms[index];
+        let was_stored = room.is_stored;
         let request = Request { origin, stanza, payload, account };
-        let result = answer(&mut self.rooms[index], cx, &request);
+        let may_ask = match &*payload.ns {
+            ns::MUC_ADMIN | ns::MUC_OWNER => self.allowances.check(&request.account, cx.now),
+            _ => Ok(()),
+        };
+        let result = may_ask.and_then(|()| answer(room, cx, &request));
+        let rows = match &result {
+            // The room was written, or removed, as a whole.
+            _ if room.is_stored != was_stored => (1 + room.affiliations.len()) * DEAR_ROW,
+            Ok(Some(list)) => list.children.len(),
+            _ => 0,
+        };
+        if rows > 0 {
+            self.allowances.charge(&request.account, rows, cx.now);
+        }
         self.settle(index);
         if let Some(payload) = result? {
             cx.reply(origin, stanza, Some(payload));

@@ -61,9 +61,8 @@ fn invite(
     }
     if !changes.is_empty() {
         room.check_list(cx, &changes)?;
-        let list = room.list_after(&changes);
-        room.store_affiliations(cx, &changes, &list)?;
-        room.affiliations = list;
+        room.store_affiliations(cx, &changes)?;
+        room.take_affiliations(&changes);
         for (jid, (affiliation, _)) in &changes {
             room.tell_absent(cx, jid, *affiliation, None);
         }
@@ -88,13 +87,12 @@ fn check_invitee(room: &Room, cx: &mut Cx, account: &BareJid) -> Result<(), Stan
     if room.affiliation_of(account) == Affiliation::Outcast {
         return Err(Condition::NotAllowed.into()); // An invitation lifts no ban.
     }
-    // §7.8.2: an address that does not exist, as far as that can be known here.
-    if cx.config.is_account_domain(account.domain())
-        && (account.local().is_none() || cx.storage.account(account)?.is_none())
-    {
-        return Err(Condition::ItemNotFound.into());
-    }
-    Ok(())
+    // §7.8.2: an address that does not exist, as far as that can be known here. A domain or a room
+    // is nobody: in a members-only room the invitation would let a whole domain in.
+    let is_nobody = account.local().is_none()
+        || cx.config.is_room_domain(account.domain())
+        || cx.config.is_account_domain(account.domain()) && cx.storage.account(account)?.is_none();
+    if is_nobody { Err(Condition::ItemNotFound.into()) } else { Ok(()) }
 }
 
 fn invitation(room: &Room, to: Jid, invite: Element) -> Stanza {
@@ -120,7 +118,8 @@ pub fn invite_member(room: &Room, cx: &mut Cx, actor: &Actor, to: &BareJid, reas
 }
 
 /// Somebody declines: the one who invited hears of it, if still here. It goes to nobody else, so
-/// that the room does not carry messages between strangers.
+/// that the room does not carry messages between strangers; and whether that one is here is not
+/// for somebody outside to know.
 fn decline(
     room: &Room,
     cx: &mut Cx,
@@ -133,7 +132,7 @@ fn decline(
     let to = decline.attr("to").ok_or(Condition::BadRequest)?;
     let to = Jid::parse(to).map_err(|_| Condition::JidMalformed)?;
     let reason = check_reason(&cx.config, decline.child("reason", ns::MUC_USER))?;
-    let inviter = find_inviter(room, &to).ok_or(Condition::ItemNotFound)?;
+    let Some(inviter) = find_inviter(room, &to) else { return Ok(()) };
     // One who is in the room is named by its seat, as everywhere.
     let from = match room.occupant_at(&message.from) {
         Some(occupant) => occupant.jid.to_string(),

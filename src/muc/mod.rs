@@ -8,6 +8,7 @@
 //! left is forgotten (stored ones are read again when somebody comes).
 
 mod admin;
+mod allowance;
 mod changes;
 mod config_form;
 mod disco;
@@ -42,9 +43,11 @@ use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
 use crate::xmpp::{
-    BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+    Affiliation, BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError,
+    StanzaKind, ns,
 };
 
+use allowance::Allowances;
 use room::Room;
 
 pub use service::disco_info as service_disco_info;
@@ -74,6 +77,8 @@ pub struct Muc {
     lock_timer_ms: Option<u64>,
     /// Authenticates iq stanzas on their way through seats.
     iq_key: Option<hmac::Key>,
+    /// What accounts may still have read and written.
+    allowances: Allowances,
     /// The service has shut down.
     is_closed: bool,
 }
@@ -199,10 +204,18 @@ impl Muc {
         }
     }
 
-    /// An account was removed: its affiliations stay, as those of anyone absent. (Its sessions end
-    /// by themselves.)
-    pub fn handle_account_removed(&mut self, _cx: &mut Cx, account: &BareJid) {
-        log::debug!("{account} is removed; rooms keep its affiliations");
+    /// An account was removed, and its sessions have left: live rooms forget what it was to them,
+    /// as storage has done, so that the next of its name inherits nothing. A ban stays.
+    pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
+        for (_, room) in &mut self.rooms {
+            let entry = room.affiliations.get(account);
+            if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
+                room.affiliations.remove(account);
+                if room.is_stored {
+                    room.mark_written(cx);
+                }
+            }
+        }
     }
 
     /// Shutdown, phase 3: one unavailable with 332 and 110 to each session of each occupant, no
@@ -240,14 +253,21 @@ impl Muc {
         self.by_jid.get(jid.bare_str()).copied()
     }
 
-    /// The room of an address, read from the database when it is not live. Who calls this calls
-    /// [`Self::settle`] afterwards.
-    fn find(&mut self, cx: &mut Cx, jid: &Jid) -> Result<Option<usize>, StanzaError> {
+    /// The room of an address, read from the database for `account` when it is not live. Who calls
+    /// this calls [`Self::settle`] afterwards.
+    fn find(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        jid: &Jid,
+    ) -> Result<Option<usize>, StanzaError> {
         if let Some(index) = self.live(jid) {
             return Ok(Some(index));
         }
-        let stored = cx.storage.room(&jid.to_bare())?;
-        Ok(stored.map(|stored| self.insert(Room::from_stored(0, stored))))
+        self.allowances.check(account, cx.now)?;
+        let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
+        self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
+        Ok(Some(self.insert(Room::from_stored(0, stored))))
     }
 
     fn insert(&mut self, mut room: Room) -> usize {

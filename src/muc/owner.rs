@@ -2,22 +2,16 @@
 //! written first; then memory changes; then the result goes out, then the 104 message (WIRE 10),
 //! then what becomes of the occupants.
 
-use std::collections::BTreeSet;
-
 use super::changes::{AffiliationChanges, RoleChanges};
 use super::config_form::Draft;
 use super::room::Room;
 use crate::config::{RoomOptions, Whois};
 use crate::cx::Cx;
 use crate::ids::Target;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StoredRoom};
 use crate::xml::Element;
 use crate::xmpp::dataform::Submission;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
-
-/// When what occupants may see changes by the configuration, all presences are sent again in rooms
-/// of up to this many occupants: it is N by N. In larger ones the status code must do.
-const SHOW_AGAIN_OCCUPANTS_MAX: usize = 100;
 
 impl Room {
     fn check_owner(&self, account: &BareJid) -> Result<(), Condition> {
@@ -112,10 +106,9 @@ impl Room {
                 _ => error,
             })?;
         }
-        let list = self.list_after(&changes);
-        self.store_configuration(cx, &draft.options, &changes, &list)?;
+        self.store_configuration(cx, &draft.options, &changes)?;
         self.lock = None; // §10.1.2, §10.1.3: now it exists.
-        let old_list = std::mem::replace(&mut self.affiliations, list);
+        self.take_affiliations(&changes);
         let old = std::mem::replace(&mut self.options, draft.options);
         let bytes_max = cx.config.limits.room_history_bytes;
         self.history.trim(self.options.history_messages as usize, bytes_max);
@@ -124,7 +117,7 @@ impl Room {
         }
 
         cx.reply(origin, stanza, None);
-        let codes = codes(&old, &self.options, old_list != self.affiliations);
+        let codes = codes(&old, &self.options, !changes.is_empty());
         if !codes.is_empty() {
             self.tell_status(cx, &codes);
         }
@@ -161,20 +154,20 @@ impl Room {
         cx: &mut Cx,
         options: &RoomOptions,
         changes: &AffiliationChanges,
-        list: &std::collections::BTreeMap<BareJid, crate::storage::AffiliationEntry>,
     ) -> Result<(), StorageError> {
         match (self.is_stored, options.persistent) {
             (false, false) => return Ok(()),
             (false, true) => {
-                let affiliations = list.values().cloned().collect();
-                cx.storage.room_put(&self.to_stored(options.clone(), affiliations))?;
+                let affiliations = self.affiliations_after(changes);
+                let stored = StoredRoom { affiliations, ..self.to_stored(options.clone()) };
+                cx.storage.room_put(&stored)?;
             }
             (true, false) => cx.storage.room_remove(&self.jid)?,
             (true, true) => {
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;
                 }
-                self.store_affiliations(cx, changes, list)?;
+                self.store_affiliations(cx, changes)?;
             }
         }
         self.is_stored = options.persistent;
@@ -198,13 +191,15 @@ impl Room {
             }
         }
         let actor = self.actor(from);
-        let here: BTreeSet<_> = self.occupants().map(|occupant| occupant.account.clone()).collect();
-        let is_small = self.occupants_count() <= SHOW_AGAIN_OCCUPANTS_MAX;
+        let here = self.present_among(changes);
+        // What occupants may see changes: all presences are sent again where that is not too much,
+        // else the status code must do.
+        let is_small = self.may_tell_all(self.occupants_count());
         // §10.2, status 322: nobody who is no member stays in a members-only room.
-        for verdict in self.verdicts(&roles, changes, &[322]) {
-            self.execute(cx, &verdict, Some(&actor));
-        }
-        for (jid, (affiliation, _)) in changes.iter().filter(|(jid, _)| !here.contains(jid)) {
+        let verdicts = self.verdicts(&roles, changes, &[322]);
+        self.execute(cx, verdicts, &actor);
+        let absent = changes.iter().filter(|(jid, _)| !here.contains(jid));
+        for (jid, (affiliation, _)) in absent.filter(|_| self.may_tell_all(changes.len())) {
             self.tell_absent(cx, jid, *affiliation, None);
         }
         if is_small && old.presence_broadcast != self.options.presence_broadcast {

@@ -5,21 +5,17 @@ use super::room::Room;
 use super::subject::Subject;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
-use crate::storage::{AffiliationEntry, StorageError, StoredRoom};
+use crate::storage::{StorageError, StoredRoom};
 
 impl Room {
-    /// The room as it is to be stored, with these options and affiliations.
-    pub fn to_stored(
-        &self,
-        options: RoomOptions,
-        affiliations: Vec<AffiliationEntry>,
-    ) -> StoredRoom {
+    /// The room as it is to be stored, with these options.
+    pub fn to_stored(&self, options: RoomOptions) -> StoredRoom {
         StoredRoom {
             jid: self.jid.clone(),
             options,
             secret: self.secret.clone(),
             subject: self.subject.as_ref().map(Subject::to_stored),
-            affiliations,
+            affiliations: self.affiliations.values().cloned().collect(),
         }
     }
 
@@ -43,8 +39,7 @@ impl Room {
     /// Accepts the configuration as it is (§10.1.1): the room exists from now on.
     pub fn unlock(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
         if self.options.persistent && !self.is_stored {
-            let affiliations = self.affiliations.values().cloned().collect();
-            cx.storage.room_put(&self.to_stored(self.options.clone(), affiliations))?;
+            cx.storage.room_put(&self.to_stored(self.options.clone()))?;
             self.is_stored = true;
             self.mark_written(cx);
         }

@@ -156,11 +156,17 @@ impl Room {
         }
     }
 
+    /// Sends the presence of an occupant, as it is now, to itself.
+    pub fn tell_self_alone(&self, cx: &mut Cx, key: u64, notice: &Notice<'_>) {
+        let Some(occupant) = self.occupant(key) else { return };
+        self.tell_self(cx, occupant, PresenceType::Available, occupant.payload(), notice);
+    }
+
     /// Sends the presence of an occupant, as it is now, to itself and to others.
     pub fn show(&mut self, cx: &mut Cx, key: u64, notice: &Notice<'_>) {
+        self.tell_self_alone(cx, key, notice);
         let Some(occupant) = self.occupant(key) else { return };
         let kind = PresenceType::Available;
-        self.tell_self(cx, occupant, kind, occupant.payload(), notice);
         if notice.reason.is_some() || !notice.codes.is_empty() {
             if occupant.is_shown {
                 self.tell_others(cx, occupant, kind, occupant.payload(), notice);

@@ -93,7 +93,7 @@ impl Room {
 
     /// The name for people: the configured one, or the local part of the address.
     pub fn title(&self) -> &str {
-        title(&self.options, &self.jid)
+        title(&self.options.name, &self.jid)
     }
 
     /// Remembers that this turn wrote the room to the database.
@@ -282,6 +282,6 @@ impl Room {
 }
 
 /// The name of a room for people.
-pub fn title<'a>(options: &'a RoomOptions, jid: &'a BareJid) -> &'a str {
-    if options.name.is_empty() { jid.local().unwrap_or_default() } else { &options.name }
+pub fn title<'a>(name: &'a str, jid: &'a BareJid) -> &'a str {
+    if name.is_empty() { jid.local().unwrap_or_default() } else { name }
 }

@@ -7,6 +7,8 @@ use crate::xmpp::{BareJid, Jid, ns};
 
 /// The namespace of delayed delivery before XEP-0203.
 const LEGACY_DELAY: &str = "jabber:x:delay";
+/// Extended addressing (XEP-0033).
+const ADDRESS: &str = "http://jabber.org/protocol/address";
 
 /// False for an element that a client has forged, or that is for the room alone.
 pub fn is_allowed(room: &BareJid, element: &Element) -> bool {
@@ -16,6 +18,8 @@ pub fn is_allowed(room: &BareJid, element: &Element) -> bool {
         ns::OCCUPANT_ID | ns::HATS => false,
         ns::SID => element.name != "stanza-id" || !is_ours("by"),
         ns::DELAY | LEGACY_DELAY => !is_ours("from"),
+        // The room's word for the real address of whoever spoke (§7.2.13).
+        ADDRESS => element.elements().all(|address| address.attr("type") != Some("ofrom")),
         _ => true,
     }
 }
@@ -62,6 +66,7 @@ mod tests {
     fn advisory_a15_forged_elements() {
         let room = BareJid::parse("room@conference.localhost").expect("an address");
         let element = |name: &'static str, ns: &'static str| Element::new(name, ns);
+        let address = |kind: &str| Element::new("address", ADDRESS).with_attr("type", kind);
         for (element, want) in [
             (element("body", ns::CLIENT), true),
             (element("x", ns::MUC), false),
@@ -78,6 +83,8 @@ mod tests {
             (element("delay", ns::DELAY).with_attr("from", "user@localhost"), true),
             (element("x", LEGACY_DELAY).with_attr("from", "room@conference.localhost"), false),
             (element("x", ns::CONFERENCE), true),
+            (element("addresses", ADDRESS).with_child(address("ofrom")), false),
+            (element("addresses", ADDRESS).with_child(address("cc")), true),
         ] {
             assert_eq!(is_allowed(&room, &element), want, "{element:?}");
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Muc;
+use super::allowance::DEAR_ROW;
 use super::room::{self, Lock, Room};
 use crate::config::RoomCreators;
 use crate::cx::Cx;
@@ -47,17 +48,19 @@ impl Muc {
         if payload.attr("node").is_some_and(|node| !node.is_empty()) {
             return Err(Condition::ItemNotFound.into());
         }
-        self.public_rooms(cx, domain)
+        let account = iq.from.to_bare();
+        self.allowances.check(&account, cx.now)?;
+        let stored = cx.storage.public_rooms(domain)?;
+        self.allowances.charge(&account, stored.len() * DEAR_ROW, cx.now);
+        Ok(self.public_rooms(stored, domain))
     }
 
     /// The public rooms, live and stored, in the order of their addresses (§6.3).
-    fn public_rooms(&mut self, cx: &mut Cx, domain: &str) -> Result<Element, StanzaError> {
+    fn public_rooms(&self, stored: Vec<(BareJid, String)>, domain: &str) -> Element {
         let mut rooms = BTreeMap::new();
-        for (jid, options) in cx.storage.rooms(domain)? {
-            if options.public {
-                let title = room::title(&options, &jid).to_owned();
-                rooms.insert(jid, title);
-            }
+        for (jid, name) in stored {
+            let title = room::title(&name, &jid).to_owned();
+            rooms.insert(jid, title);
         }
         for (_, room) in self.rooms.iter().filter(|(_, room)| room.jid.domain() == domain) {
             if room.options.public && room.lock.is_none() {
@@ -69,7 +72,7 @@ impl Muc {
             let item = Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid.as_str());
             items.push(item.with_attr("name", name));
         }
-        Ok(items)
+        items
     }
 
     /// May this user make one more room (§10.1.1)?

@@ -5,6 +5,7 @@ use super::history::delay;
 use super::occupant::Occupant;
 use super::room::Room;
 use super::{presence, sanitize};
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::storage::StoredSubject;
@@ -82,6 +83,32 @@ pub fn is_change(message: &Stanza) -> bool {
         && message.child("thread", ns::CLIENT).is_none()
 }
 
+/// The subjects of a message, one for each language (RFC 6121 §5.2.4): their texts and languages
+/// are kept, and nothing else that a client may have put there.
+fn texts_of(message: &Stanza, config: &Config) -> Result<Vec<Element>, StanzaError> {
+    let subjects = message.elements().filter(|element| element.is("subject", ns::CLIENT));
+    let (mut text_bytes, mut lang_bytes) = (0, 0);
+    let mut kept: Vec<Element> = Vec::new();
+    for subject in subjects {
+        let text = subject.text();
+        // RFC 6120 §8.1.5: without a language of its own it has that of the stanza.
+        let lang = subject.lang().or(message.lang.as_deref());
+        text_bytes += text.len();
+        lang_bytes += lang.map_or(0, str::len);
+        super::check_text_len(config, text_bytes.max(lang_bytes))?;
+        if kept.iter().any(|earlier| earlier.lang() == lang) {
+            return Err(Condition::BadRequest.into());
+        }
+        let mut element = Element::new("subject", ns::CLIENT).with_text(text);
+        if let Some(lang) = lang {
+            let (ns, name, value) = (XML_NS.into(), "lang".into(), lang.to_owned());
+            element.attributes.push(Attribute { ns, name, value });
+        }
+        kept.push(element);
+    }
+    Ok(kept)
+}
+
 impl Room {
     /// The subject as it is sent at the end of a join (§7.2.15).
     pub fn subject_message(&self) -> Stanza {
@@ -109,27 +136,8 @@ impl Room {
         occupant: &Occupant,
         message: Stanza,
     ) -> Result<(), StanzaError> {
-        let is_subject = |element: &&Element| element.is("subject", ns::CLIENT);
-        let mut elements: Vec<_> = message.elements().filter(is_subject).cloned().collect();
-        let bytes: usize = elements.iter().map(|element| element.text().len()).sum();
-        super::check_text_len(&cx.config, bytes)?;
-        // One for each language (RFC 6121 §5.2.4).
-        for (index, element) in elements.iter().enumerate() {
-            if elements[..index].iter().any(|earlier| earlier.lang() == element.lang()) {
-                return Err(Condition::BadRequest.into());
-            }
-        }
-        if let Some(lang) = &message.lang {
-            for element in elements.iter_mut().filter(|element| element.lang().is_none()) {
-                element.attributes.push(Attribute {
-                    ns: XML_NS.into(),
-                    name: "lang".into(),
-                    value: lang.clone(),
-                });
-            }
-        }
         let subject = Subject {
-            elements,
+            elements: texts_of(&message, &cx.config)?,
             from: occupant.jid.clone(),
             occupant_id: Some(occupant.id.to_string()),
             unix_ms: cx.now.unix_ms,

@@ -55,10 +55,20 @@ impl Control {
     pub fn bind(folder: &Path, registry: &Registry, token: Token) -> Result<Self, String> {
         let path = folder.join(SOCKET_FILE);
         let bound = Self::bind_at(&path, registry, token);
-        bound.map_err(|error| format!("the control socket {}: {error}", path.display()))
+        bound.map_err(|error| match error.kind() {
+            // The system keeps a hundred bytes or so for the path of a socket.
+            io::ErrorKind::InvalidInput => format!(
+                "the control socket {}: the path is too long, choose a data folder nearer to the \
+                 root",
+                path.display()
+            ),
+            _ => format!("the control socket {}: {error}", path.display()),
+        })
     }
 
     fn bind_at(path: &Path, registry: &Registry, token: Token) -> io::Result<Self> {
+        // Not one that the server could bind (a shorter one first) and nobody connect to.
+        std::os::unix::net::SocketAddr::from_pathname(path)?;
         if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 let what = "another server is running on this data folder";

@@ -35,28 +35,37 @@ use crate::storage::Storage;
 
 pub use self::control::SOCKET_FILE as CONTROL_SOCKET_FILE;
 
-/// Serves until the shutdown is complete; returns the exit code. `reload` reads the configuration
-/// again. `Err`: why the server could not start, in words for the operator.
-pub fn serve(config: Rc<Config>, storage: Storage, reload: Reload) -> Result<u8, String> {
+/// Serves until the shutdown is complete; returns the exit code. `greet` is called once, when
+/// clients can connect, with the addresses that they can connect to; `reload` reads the
+/// configuration again. `Err`: why the server could not start, in words for the operator.
+pub fn serve(
+    config: Rc<Config>,
+    storage: Storage,
+    greet: &dyn Fn(&str),
+    reload: Reload,
+) -> Result<u8, String> {
     let mut clock = Clock::new();
     let now = clock.begin_turn();
     let identities = certificate::load(&config, now)?;
-    let listeners = Listener::bind_all(&config)?;
     let poll = Poll::new().map_err(|error| format!("no event queue: {error}"))?;
-    let control = Control::bind(&config.data, poll.registry(), Source::Control.token())?;
+    // Before anybody can connect: a signal is never anything but the ordered end.
     let signals = SignalSource::new(poll.registry(), Source::Signals.token())
         .map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let listeners = Listener::bind_all(&config)?;
+    let control = Control::bind(&config.data, poll.registry(), Source::Control.token())?;
     let server = Server::new(Rc::clone(&config), storage, Box::new(SystemEntropy::new()), now)?;
     let mut reactor = Reactor::new(server, poll, clock, config, identities);
     reactor.control = Some(control);
     reactor.signals = Some(signals);
-    listen(&mut reactor, listeners)?;
+    let addresses = listen(&mut reactor, listeners)?;
+    log::info!("ready: clients on {addresses}");
+    greet(&addresses);
     notify::ready();
     reactor.run(reload).map_err(|error| format!("the event queue is broken: {error}"))
 }
 
-/// Hands the listeners to the reactor, and says in the log that the server serves.
-fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result<(), String> {
+/// Hands the listeners to the reactor; returns their addresses, for people.
+fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result<String, String> {
     let mut addresses = Vec::new();
     for (index, mut listener) in listeners.into_iter().enumerate() {
         let watched = listener
@@ -67,8 +76,7 @@ fn listen<C: Core>(reactor: &mut Reactor<C>, listeners: Vec<Listener>) -> Result
         addresses.push(format!("{address}{tls}"));
         reactor.listeners.push(listener);
     }
-    log::info!("ready: clients on {}", addresses.join(", "));
-    Ok(())
+    Ok(addresses.join(", "))
 }
 
 /// The token of a client of the control socket.

@@ -22,7 +22,7 @@ mod tests;
 pub use outbox::Outbox;
 
 /// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
-const SHARED_BYTES_MIN: usize = 1536;
+const SHARED_BYTES_MIN: usize = 768;
 /// Output of one turn after which no further input is taken in that turn.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -96,8 +96,13 @@ pub struct Outboxes {
     turn: Vec<SessionId>,
     /// How many of `turn` had been pushed to when the current handler began.
     handler_start: usize,
+    /// The number of the current handler, over the server's life.
+    handler: u64,
     /// Bytes pushed in this turn.
     turn_bytes: usize,
+    /// No fewer bytes than wait in all outboxes: what is written or lost is taken off only when
+    /// somebody needs to know exactly, so that a turn need not look at every session.
+    waiting_bytes_max: usize,
     /// `limits.outbox_bytes`; `usize::MAX` when off.
     outbox_bytes_max: usize,
     /// Stanzas lost because their session was cut, over the server's life.
@@ -114,7 +119,9 @@ impl Outboxes {
             cut: Vec::new(),
             turn: Vec::new(),
             handler_start: 0,
+            handler: 1,
             turn_bytes: 0,
+            waiting_bytes_max: 0,
             outbox_bytes_max: 0,
             stanzas_dropped: 0,
         };
@@ -166,12 +173,15 @@ impl Outboxes {
     /// Pushes a serialised stanza to the session that `to` (of [`to_attribute`]) names.
     pub fn push_envelope(&mut self, id: SessionId, envelope: &Envelope, to: &[u8]) {
         self.push_with(id, envelope.len() + to.len(), true, |outbox| {
+            let is_shared = envelope.tail.len() >= SHARED_BYTES_MIN;
+            let tail_bytes = if is_shared { 0 } else { envelope.tail.len() };
+            outbox.open.reserve(envelope.head.len() + to.len() + tail_bytes);
             outbox.copy(&envelope.head);
             outbox.copy(to);
-            if envelope.tail.len() < SHARED_BYTES_MIN {
-                outbox.copy(&envelope.tail);
-            } else {
+            if is_shared {
                 outbox.share(&envelope.tail);
+            } else {
+                outbox.copy(&envelope.tail);
             }
         });
     }
@@ -210,24 +220,24 @@ impl Outboxes {
         is_stanza: bool,
         push: impl FnOnce(&mut Outbox),
     ) {
-        let outbox_bytes_max = self.outbox_bytes_max;
+        let (handler, outbox_bytes_max) = (self.handler, self.outbox_bytes_max);
         let Some(outbox) = self.get_mut(id) else { return };
         if outbox.sealed {
             return;
         }
-        if outbox.cut {
-            self.stanzas_dropped += u64::from(is_stanza);
-            return;
-        }
-        if outbox.len + bytes > outbox_bytes_max {
+        let was_cut = outbox.cut;
+        if was_cut || outbox.len + bytes > outbox_bytes_max {
             outbox.cut = true;
             self.stanzas_dropped += u64::from(is_stanza);
-            self.cut.push(id);
+            // Making it has taken its time all the same.
+            self.turn_bytes += bytes;
+            if !was_cut {
+                self.cut.push(id);
+            }
             return;
         }
-        let first_of_turn = outbox.turn_start.is_none();
-        if first_of_turn {
-            outbox.turn_start = Some(outbox.end());
+        if outbox.handler.0 != handler {
+            outbox.handler = (handler, outbox.end());
         }
         push(outbox);
         if is_stanza {
@@ -235,13 +245,19 @@ impl Outboxes {
         }
         let newly_dirty = !std::mem::replace(&mut outbox.dirty, true);
         self.turn_bytes += bytes;
+        self.waiting_bytes_max = self.waiting_bytes_max.saturating_add(bytes);
         self.turn.push(id);
         if newly_dirty {
             self.dirty.push_back(id);
         }
     }
 
-    /// True when so much was pushed in this turn that further input should wait for the next.
+    /// Something was done that took milliseconds: further input waits for the next turn.
+    pub fn end_turn_early(&mut self) {
+        self.turn_bytes = TURN_BYTES_MAX + 1;
+    }
+
+    /// True when so much was done in this turn that further input should wait for the next.
     pub fn is_congested(&self) -> bool {
         self.turn_bytes > TURN_BYTES_MAX
     }
@@ -249,6 +265,7 @@ impl Outboxes {
     /// A handler begins: what is pushed from here on is its doing.
     pub fn begin_handler(&mut self) {
         self.handler_start = self.turn.len();
+        self.handler += 1;
     }
 
     /// The handler has written to storage: what it pushed depends on the commit of this turn.
@@ -256,7 +273,7 @@ impl Outboxes {
         for index in self.handler_start..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
-                outbox.tainted = true;
+                outbox.tainted_at.get_or_insert(outbox.handler.1);
             }
         }
     }
@@ -268,25 +285,22 @@ impl Outboxes {
         for index in 0..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
-                outbox.turn_start = None;
-                outbox.tainted = false;
+                outbox.tainted_at = None;
             }
         }
         self.turn.clear();
     }
 
-    /// The commit failed: takes back what this turn pushed to every outbox that a writing handler
-    /// pushed to, and returns those sessions; their streams must end.
+    /// The commit failed: takes back what this turn pushed to an outbox from the first handler on
+    /// that has written, the end of a stream included, and returns those sessions; their streams
+    /// must end.
     pub fn roll_back_turn(&mut self) -> Vec<SessionId> {
         let mut lost = Vec::new();
         for index in 0..self.turn.len() {
             let id = self.turn[index];
             let Some(outbox) = self.get_mut(id) else { continue };
-            if std::mem::take(&mut outbox.tainted)
-                && let Some(start) = outbox.turn_start.take()
-            {
+            if let Some(start) = outbox.tainted_at.take() {
                 outbox.truncate(start);
-                // An end of the stream that was queued in this turn is taken back as well.
                 outbox.sealed = false;
                 lost.push(id);
             }
@@ -318,7 +332,7 @@ impl Outboxes {
 
     /// Cuts the largest outboxes until at most `bytes_max` wait in all (0: no limit).
     pub fn enforce_total(&mut self, bytes_max: usize) {
-        if bytes_max == 0 {
+        if bytes_max == 0 || self.waiting_bytes_max <= bytes_max {
             return;
         }
         let mut waiting = self.bytes_waiting();
@@ -326,7 +340,7 @@ impl Outboxes {
             let largest = self.slots.iter_mut().filter(|(_, (_, outbox))| !outbox.cut);
             let Some((index, (generation, outbox))) = largest.max_by_key(|(_, (_, o))| o.len)
             else {
-                return;
+                break;
             };
             waiting -= outbox.len;
             outbox.cut = true;
@@ -336,5 +350,6 @@ impl Outboxes {
             self.stanzas_dropped += dropped;
             self.cut.push(id);
         }
+        self.waiting_bytes_max = waiting;
     }
 }

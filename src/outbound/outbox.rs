@@ -6,6 +6,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// Room for so many stanza ends is kept while nothing waits; it is made anew too often otherwise.
+const STANZA_ENDS_KEPT: usize = 16;
 /// A tail chunk is closed when it holds this much.
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
@@ -15,7 +17,7 @@ pub struct Outbox {
     /// Closed chunks, oldest first; never empty ones.
     chunks: VecDeque<Bytes>,
     /// The chunk that small stanzas are copied into.
-    open: BytesMut,
+    pub(super) open: BytesMut,
     /// Bytes waiting. Invariant: the lengths of `chunks` and `open` together.
     pub(super) len: usize,
     /// Bytes ever taken by the transport; positions below count from the first byte ever queued.
@@ -24,10 +26,11 @@ pub struct Outbox {
     pub(super) stanza_ends: VecDeque<u64>,
     /// Where the transport switches to TLS: after the byte before this position (`<proceed/>`).
     pub(super) starttls_at: Option<u64>,
-    /// The end of the queue when this turn first pushed; `None` when it has not.
-    pub(super) turn_start: Option<u64>,
-    /// Some handler that pushed here in this turn has also written to storage.
-    pub(super) tainted: bool,
+    /// The handler that pushed last, and the end of the queue when it first did.
+    pub(super) handler: (u64, u64),
+    /// Where a handler of this turn began to push that has also written to storage: from here on
+    /// all depends on the commit.
+    pub(super) tainted_at: Option<u64>,
     /// In the dirty list.
     pub(super) dirty: bool,
     /// The stream has ended: takes nothing any more.
@@ -45,6 +48,11 @@ impl Outbox {
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// True when it went over its limit: its session is over.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Stanzas of which at least one byte waits.
@@ -116,7 +124,7 @@ impl Outbox {
         while self.stanza_ends.front().is_some_and(|&end| end <= self.taken) {
             self.stanza_ends.pop_front();
         }
-        if self.stanza_ends.is_empty() {
+        if self.stanza_ends.is_empty() && self.stanza_ends.capacity() > STANZA_ENDS_KEPT {
             self.stanza_ends.shrink_to(0);
         }
     }

@@ -55,19 +55,23 @@ fn a_lost_commit_takes_back_what_depended_on_it_and_nothing_else() {
     out.push_raw(writer, b"before");
     out.commit_turn();
     out.begin_handler();
+    out.push_raw(writer, b"-this turn");
+    out.begin_handler();
     out.push_raw(writer, b"-ack");
     out.push_envelope(writer, &message(3000), b"");
     out.taint_handler();
     out.begin_handler();
+    out.push_end(writer, b"</stream:stream>");
+    out.begin_handler();
     out.push_raw(other, b"chat");
     assert_eq!(out.roll_back_turn(), vec![writer]);
-    assert_eq!(waiting(out.get(writer).unwrap()), "before");
+    assert_eq!(waiting(out.get(writer).unwrap()), "before-this turn");
     assert_eq!(out.get(writer).unwrap().stanzas_waiting(), 0);
     assert_eq!(waiting(out.get(other).unwrap()), "chat");
-    // The next turn starts afresh.
+    // The next turn starts afresh, and a stream whose end was taken back can end once more.
     out.push_raw(writer, b"!");
     assert!(out.roll_back_turn().is_empty());
-    assert_eq!(waiting(out.get(writer).unwrap()), "before!");
+    assert_eq!(waiting(out.get(writer).unwrap()), "before-this turn!");
 }
 
 #[test]
@@ -97,6 +101,14 @@ fn over_the_total_the_largest_is_cut_first() {
     out.enforce_total(250);
     assert_eq!(out.take_cut(), vec![ids[1]]);
     assert_eq!(out.bytes_waiting(), 210);
+    // What was written in the meantime does not count.
+    out.get_mut(ids[2]).unwrap().consume(200);
+    out.push_raw(ids[0], &[b'x'; 240]);
+    out.enforce_total(250);
+    assert!(out.take_cut().is_empty());
+    out.push_raw(ids[0], b"x");
+    out.enforce_total(250);
+    assert_eq!(out.take_cut(), vec![ids[0]]);
 }
 
 #[test]

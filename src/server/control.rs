@@ -2,7 +2,7 @@
 //! answer, both text. The answer is given after the commit: `ok` means that it is stored.
 
 use crate::accounts::{self, AccountError};
-use crate::cx::Now;
+use crate::cx::{AccountEnd, Now};
 use crate::xmpp::BareJid;
 
 use super::Server;
@@ -63,24 +63,23 @@ impl Server {
         let cx = &mut self.cx;
         let account = accounts::parse_address(&cx.config, address)?;
         let (storage, entropy) = (&mut cx.storage, &mut *cx.entropy);
-        let done = match verb {
+        let (done, why) = match verb {
             "add" => {
                 accounts::add(storage, &cx.config, entropy, &account, password)?;
                 return Ok(format!("added {account}"));
             }
             "passwd" => {
                 accounts::change_password(storage, &cx.config, entropy, &account, password)?;
-                format!("changed the password of {account}")
+                (format!("changed the password of {account}"), AccountEnd::PasswordChanged)
             }
             "del" => {
                 accounts::remove(storage, &account)?;
-                self.muc.handle_account_removed(cx, &account);
-                format!("removed {account}")
+                (format!("removed {account}"), AccountEnd::Removed)
             }
             _ => return Err(None),
         };
         // Whoever is logged in with the old password, or without an account, is so no longer.
-        cx.end_account(account);
+        cx.end_account(account, why);
         Ok(done)
     }
 }

@@ -57,6 +57,11 @@ impl Drain {
         }
     }
 
+    /// True when everything is counted: connections that close now were counted at the end.
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
     /// A connection closed; `cut`: not everything for it was written.
     pub(super) fn count_closed(&mut self, cut: bool) {
         if self.has_begun() {

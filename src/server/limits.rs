@@ -35,6 +35,9 @@ struct AddressState {
 pub struct AddressLimits {
     addresses: HashMap<IpAddr, AddressState>,
     connections: usize,
+    /// Addresses at which the next sweep is due: twice those that the last one left, so that the
+    /// work of sweeping is constant for each new address.
+    sweep_at: usize,
 }
 
 /// An IPv6 /64 counts as one address: a single host can use all of it.
@@ -95,15 +98,17 @@ impl AddressLimits {
         reached(count as usize, limit as usize)
     }
 
-    /// Counts one `what` of the address.
-    pub fn count(&mut self, now_ms: u64, address: IpAddr, what: Counted) {
+    /// Counts one `what` of the address; returns how many there are in this minute.
+    pub fn count(&mut self, now_ms: u64, address: IpAddr, what: Counted) -> u32 {
         let state = self.addresses.entry(group(address)).or_default();
         let minute = now_ms / MINUTE_MS;
         if state.minute != minute {
             state.minute = minute;
             state.counts = [0; 3];
         }
-        state.counts[what as usize] = state.counts[what as usize].saturating_add(1);
+        let count = &mut state.counts[what as usize];
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// Connections in all.
@@ -113,9 +118,10 @@ impl AddressLimits {
 
     /// Forgets addresses without connections whose counts are of an earlier minute.
     fn sweep(&mut self, now_ms: u64) {
-        if self.addresses.len() >= ADDRESSES_SWEEP_MIN {
+        if self.addresses.len() >= self.sweep_at.max(ADDRESSES_SWEEP_MIN) {
             let minute = now_ms / MINUTE_MS;
             self.addresses.retain(|_, state| state.connections > 0 || state.minute == minute);
+            self.sweep_at = 2 * self.addresses.len();
         }
     }
 }
@@ -194,7 +200,7 @@ mod tests {
     fn a_minute_has_its_own_count() {
         let (limits, mut all) = (limits(), AddressLimits::default());
         let (address, what) = ("192.0.2.1".parse().unwrap(), Counted::LoginFailures);
-        all.count(1000, address, what);
+        assert_eq!(all.count(1000, address, what), 1);
         assert!(!all.is_exhausted(&limits, 1000, address, what));
         all.count(2000, address, what);
         assert!(all.is_exhausted(&limits, 2000, address, what));
@@ -202,6 +208,25 @@ mod tests {
         assert!(!all.is_exhausted(&limits, 61_000, address, what));
         let off = Limits { login_failures_per_address_per_minute: 0, ..limits };
         assert!(!all.is_exhausted(&off, 2000, address, what));
+    }
+
+    #[test]
+    fn addresses_are_forgotten() {
+        let (limits, mut all) = (Limits { connections: 0, ..limits() }, AddressLimits::default());
+        let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(n));
+        for n in 0..10_000 {
+            assert!(all.connect(&limits, 0, address(n)));
+        }
+        assert_eq!(all.addresses.len(), 10_000, "all of them are connected");
+        let sweep_at = all.sweep_at;
+        assert!(sweep_at > 10_000, "not swept for each of them: {sweep_at}");
+        (0..10_000).for_each(|n| all.disconnect(address(n)));
+        for n in 0..100_000 {
+            assert!(all.connect(&limits, 60_000, address(n)));
+            all.disconnect(address(n));
+        }
+        assert!(all.addresses.len() <= sweep_at, "{} remain", all.addresses.len());
+        assert_eq!(all.connections(), 0);
     }
 
     #[test]

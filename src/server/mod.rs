@@ -60,6 +60,8 @@ pub struct Residue {
     pub bound: usize,
     /// Seats in rooms.
     pub seats: usize,
+    /// Outboxes, empty or not.
+    pub outboxes: usize,
     /// Bytes that wait in outboxes.
     pub outbox_bytes: usize,
     /// Connections counted by the limits.
@@ -85,9 +87,6 @@ pub struct Server {
     turn_wrote: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
-    /// Sessions whose stream began or was to begin anew in this turn: without those bytes there
-    /// is none in which an error could be said.
-    negotiating: Vec<SessionId>,
     drain: Drain,
 }
 
@@ -118,7 +117,6 @@ impl Server {
             chain_wrote: false,
             turn_wrote: false,
             chain_is_free: false,
-            negotiating: Vec::new(),
             drain: Drain::default(),
         })
     }
@@ -229,7 +227,7 @@ impl Server {
         if session.is_login_awaited {
             self.logins_awaited -= 1;
         }
-        if let Some(outbox) = self.cx.out.get(id) {
+        if let Some(outbox) = self.cx.out.get(id).filter(|_| !self.drain.is_over()) {
             let stanzas = outbox.stanzas_waiting() as u64;
             self.drain.count_closed(!outbox.is_empty());
             self.cx.out.stanzas_dropped += stanzas;
@@ -262,6 +260,10 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        // A limit of time may be nearer than before, or there was none.
+        for id in self.sessions.ids() {
+            self.set_timer(id);
+        }
     }
 
     /// Whether to read a connection now.
@@ -307,26 +309,21 @@ impl Server {
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
         self.turn_wrote = false;
-        let negotiating = std::mem::take(&mut self.negotiating);
         if self.cx.storage.commit().is_ok() {
             self.cx.out.commit_turn();
             return;
         }
-        log::error!("storage: a commit failed; read-only until a probe works");
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
         self.begin_chain();
         // All are told first, then they leave: none hears of another's going by what it was in
         // this turn, a moderator perhaps.
-        let (speechless, lost): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|id| negotiating.contains(id));
         for id in &lost {
-            // One that was ended in this turn lost its farewell: it gets this one instead.
+            // The end that one had is taken back with the rest; it gets another one.
             self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
         }
         lost.into_iter().for_each(|id| self.leave(id));
-        speechless.into_iter().for_each(|id| self.abort(id));
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
@@ -352,21 +349,15 @@ impl Server {
         self.cx.now = now;
         self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
         for id in self.cx.out.take_cut() {
-            let Some(session) = self.sessions.get(id) else { continue };
+            let Some(session) = self.sessions.get_mut(id) else { continue };
             log::info!("client cut: address={} reason=reads-too-slowly", session.address);
+            session.hold = Hold::Ended;
+            session.is_pending = false;
+            self.cx.actions.extend(session.conn.map(Action::Abort));
             self.begin_chain();
-            self.abort(id);
+            self.leave(id);
             self.finish_chain();
         }
-    }
-
-    /// Ends a connection without another word.
-    fn abort(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.hold = Hold::Ended;
-        session.is_pending = false;
-        self.cx.actions.extend(session.conn.map(Action::Abort));
-        self.leave(id);
     }
 
     /// What is left; all zero when nobody is connected.
@@ -375,6 +366,7 @@ impl Server {
             sessions: self.sessions.len(),
             bound: self.im.sessions_count(),
             seats: self.muc.seats_count(),
+            outboxes: self.cx.out.len(),
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
@@ -397,12 +389,8 @@ impl Server {
     }
 
     fn probe_storage(&mut self) {
-        if self.cx.storage.is_read_only() {
-            if self.cx.storage.probe() {
-                log::info!("storage: writable again");
-            } else {
-                self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-            }
+        if !self.cx.storage.probe() {
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
         }
     }
 }

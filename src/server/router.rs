@@ -2,6 +2,7 @@
 //! one reply of an error is made here. What handlers cause for others is drained here too, within
 //! the turn.
 
+use crate::cx::AccountEnd;
 use crate::ids::Target;
 use crate::im;
 use crate::iq::{self, Scope};
@@ -38,9 +39,12 @@ impl Server {
             for (session, error) in ended {
                 self.end_stream(session, Some(error));
             }
-            for account in accounts {
-                for session in self.im.sessions_of(&account) {
+            for (account, why) in accounts {
+                for session in self.sessions.of_account(&account) {
                     self.end_stream(session, Some(StreamCondition::NotAuthorized.into()));
+                }
+                if why == AccountEnd::Removed {
+                    self.muc.handle_account_removed(&mut self.cx, &account);
                 }
             }
         }

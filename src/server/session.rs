@@ -7,7 +7,7 @@ use crate::config::Limits;
 use crate::ids::{ConnId, SessionId};
 use crate::stream::c2s::Negotiation;
 use crate::xml::{StreamParser, XmlLimits};
-use crate::xmpp::Jid;
+use crate::xmpp::{BareJid, Jid};
 
 use super::limits::ByteBucket;
 
@@ -159,6 +159,14 @@ impl Sessions {
     /// The handles of all sessions, in the order of their places.
     pub fn ids(&self) -> Vec<SessionId> {
         self.slots.iter().flatten().map(|session| session.id).collect()
+    }
+
+    /// The sessions that are logged in to an account, with a resource or not yet, in the order of
+    /// their places.
+    pub fn of_account(&self, account: &BareJid) -> Vec<SessionId> {
+        let sessions = self.slots.iter().flatten();
+        let own = sessions.filter(|session| session.negotiation.account() == Some(account));
+        own.map(|session| session.id).collect()
     }
 
     /// How many there are.

@@ -4,6 +4,7 @@
 use crate::cx::Action;
 use crate::ids::{SessionId, Target};
 use crate::iq;
+use crate::outbound::Outbox;
 use crate::stream::c2s::Step;
 use crate::xml::writer::write_element;
 use crate::xml::{Element, Node, StreamEvent, StreamParser, XmlError};
@@ -19,13 +20,31 @@ use super::session::{Hold, Session, xml_limits};
 
 /// Stanzas of one session that are handled in one turn.
 const TURN_STANZAS_MAX: usize = 64;
+/// Bytes of answers that one session gets in one turn: what is long takes long to make.
+const TURN_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Server {
+    /// Input or a deadline of a session. As long as it is not bound its stream rests on nothing
+    /// that others have written in this turn: its header is not taken back with theirs.
+    fn begin_chain_of(&mut self, id: SessionId) {
+        self.begin_chain();
+        let session = self.sessions.get(id);
+        self.chain_is_free = session.is_some_and(|session| session.full_jid.is_none());
+    }
+
     /// Handles what the parser of a session has, up to the budget of a turn.
     pub(super) fn process(&mut self, id: SessionId) {
+        let waiting_before = self.cx.out.get(id).map_or(0, Outbox::len);
         for _ in 0..TURN_STANZAS_MAX {
             let Some(session) = self.sessions.get_mut(id) else { return };
-            if session.hold != Hold::None || self.cx.out.is_congested() {
+            let Some(outbox) = self.cx.out.get(id) else { return };
+            let is_served = outbox.len() > waiting_before.saturating_add(TURN_ANSWER_BYTES_MAX);
+            if outbox.is_cut() {
+                // It ends with this turn, and nothing of it is looked at any more.
+                session.is_pending = false;
+                return;
+            }
+            if session.hold != Hold::None || is_served || self.cx.out.is_congested() {
                 session.is_pending = true;
                 return;
             }
@@ -35,14 +54,14 @@ impl Server {
                     return;
                 }
                 Ok(Some(event)) => {
-                    self.begin_chain();
+                    self.begin_chain_of(id);
                     if let Err(error) = self.handle_event(id, event) {
                         self.end_stream(id, Some(error));
                     }
                     self.finish_chain();
                 }
                 Err(error) => {
-                    self.begin_chain();
+                    self.begin_chain_of(id);
                     self.end_stream(id, Some(stream_error_of(error)));
                     self.finish_chain();
                     return;
@@ -55,12 +74,6 @@ impl Server {
     }
 
     fn handle_event(&mut self, id: SessionId, event: StreamEvent) -> Result<(), StreamError> {
-        // A login rests on nothing that others have written in this turn.
-        let is_bound = self.sessions.get(id).is_some_and(|session| session.full_jid.is_some());
-        self.chain_is_free = !is_bound;
-        if matches!(event, StreamEvent::Open(_)) {
-            self.negotiating.push(id);
-        }
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         match event {
             StreamEvent::Open(header) => session.negotiation.handle_open(&mut self.cx, id, &header),
@@ -150,7 +163,6 @@ impl Server {
                 self.hold_failure(id);
             }
             Step::Authenticated => {
-                self.negotiating.push(id);
                 restart(session, &self.cx.config.limits);
                 if std::mem::take(&mut session.is_login_awaited) {
                     self.logins_awaited -= 1;
@@ -180,8 +192,7 @@ impl Server {
                 continue;
             }
             session.hold = Hold::None;
-            self.begin_chain();
-            self.chain_is_free = true;
+            self.begin_chain_of(id);
             let step = match self.sessions.get_mut(id) {
                 Some(session) => session.negotiation.check_password(&mut self.cx, id),
                 None => Ok(Step::Continue),
@@ -214,6 +225,7 @@ impl Server {
         let bound = account.with_resource(&resource).map_err(|_| Condition::BadRequest.into());
         let bound = bound.and_then(|full_jid| {
             if let Some(old) = self.im.session_at(&full_jid) {
+                self.chain_is_free = false;
                 self.end_stream(old, Some(StreamCondition::Conflict.into()));
             }
             self.im.bind(&mut self.cx, id, &full_jid).map(|()| full_jid)
@@ -246,7 +258,11 @@ impl Server {
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
-                log::warn!("registration refused: address={address} reason=too-many");
+                // Said once: nothing else keeps a client from trying as fast as it can write.
+                let said_at = limits.registrations_per_address_per_minute.saturating_add(1);
+                if self.addresses.count(now_ms, address, what) == said_at {
+                    log::warn!("registration refused: address={address} reason=too-many");
+                }
                 Err(StanzaError::new(Condition::ResourceConstraint))
             }
             Some("set") => {
@@ -281,9 +297,6 @@ impl Server {
     /// The first half of an end: the peer is told, and gets nothing after it.
     pub(super) fn say_end(&mut self, id: SessionId, error: Option<StreamError>) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.full_jid.is_none() && self.negotiating.last() != Some(&id) {
-            self.negotiating.push(id);
-        }
         let was_in_handshake = session.hold == Hold::Tls;
         session.hold = Hold::Ended;
         session.is_pending = false;
@@ -340,7 +353,7 @@ impl Server {
         session.timer_ms = None;
         let due_ms = session.next_deadline_ms(&self.cx.config.limits);
         if due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
-            self.begin_chain();
+            self.begin_chain_of(id);
             self.handle_deadline(id);
             self.finish_chain();
         }
@@ -376,10 +389,13 @@ impl Server {
     }
 }
 
-/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser.
+/// A new stream on the same connection (RFC 6120 §5.4.3.3, §6.4.6): a new parser. What a client
+/// sent before it had the answer is the beginning of the new stream. (After STARTTLS there is
+/// nothing such: it was refused.)
 pub(super) fn restart(session: &mut Session, limits: &crate::config::Limits) {
-    let authenticated = session.is_authenticated();
-    session.parser = StreamParser::new(xml_limits(limits, authenticated));
+    let limits = xml_limits(limits, session.is_authenticated());
+    let old = std::mem::replace(&mut session.parser, StreamParser::new(limits));
+    session.parser = old.restart(limits);
 }
 
 /// RFC 6120 §4.9.3: which condition a fault of the XML is.

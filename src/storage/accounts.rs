@@ -1,5 +1,5 @@
 //! Accounts at rest: an address and the SCRAM keys of its password. Removing one removes its
-//! roster with it.
+//! roster with it, and its affiliations: whoever takes the name next is somebody else.
 
 use rusqlite::{Row, params};
 
@@ -81,11 +81,17 @@ impl Storage {
         Ok(rows > 0)
     }
 
-    /// Removes the account with its roster; `false` when there is no such account.
+    /// Removes the account with its roster and with what it was to rooms, except that a ban stays;
+    /// `false` when there is no such account.
     pub fn account_remove(&mut self, account: &BareJid) -> Result<bool, StorageError> {
         let Some(local) = account.local() else { return Ok(false) };
         let sql = "DELETE FROM account WHERE domain = ?1 AND local = ?2";
-        Ok(self.write(sql, (account.domain(), local))? > 0)
+        let is_removed = self.write(sql, (account.domain(), local))? > 0;
+        if is_removed {
+            let sql = "DELETE FROM room_affiliation WHERE jid = ?1 AND affiliation <> 'outcast'";
+            self.write(sql, [account.as_str()])?;
+        }
+        Ok(is_removed)
     }
 
     /// All accounts, sorted by domain and name.

@@ -2,7 +2,8 @@
 //!
 //! Options are kept as the TOML text of `RoomOptions`, so that an option added later needs no
 //! migration: one that is missing has its default, one that is unknown is left out, one that
-//! cannot be read has its default and a line in the log. A room is never lost over an option.
+//! cannot be read has its default and a line in the log. A room is never lost over an option. Name
+//! and publicity have columns besides, so that a list of all rooms does not read that text.
 
 use rusqlite::{Row, params};
 
@@ -47,16 +48,16 @@ impl Storage {
         }))
     }
 
-    /// Addresses, names and publicity of the stored rooms of a domain, sorted by address.
-    pub fn rooms(&mut self, domain: &str) -> Result<Vec<(BareJid, RoomOptions)>, StorageError> {
+    /// Addresses and names of the public stored rooms of a domain, sorted by address.
+    pub fn public_rooms(&mut self, domain: &str) -> Result<Vec<(BareJid, String)>, StorageError> {
+        // Answered by the index `room_public` alone: asked often, and there may be many.
         let rows = self.read_all(
-            "SELECT local || '@' || domain, options FROM room WHERE domain = ?1 ORDER BY local",
+            "SELECT local || '@' || domain, name FROM room
+             WHERE domain = ?1 AND is_public ORDER BY local",
             [domain],
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;
-        let room = |(jid, options): (String, String)| {
-            Some((stored_jid(&jid)?, parse_options(&jid, &options)))
-        };
+        let room = |(jid, name): (String, String)| Some((stored_jid(&jid)?, name));
         let mut rooms: Vec<_> = rows.into_iter().filter_map(room).collect();
         // Not quite the order of the index: '@' sorts after the '-' that a longer name may have.
         rooms.sort_by(|a, b| a.0.cmp(&b.0));
@@ -74,8 +75,16 @@ impl Storage {
         self.room_remove(&room.jid)?;
         let (domain, local) = key(&room.jid);
         self.write(
-            "INSERT INTO room (domain, local, options, secret) VALUES (?1, ?2, ?3, ?4)",
-            (domain, local, options_text(&room.options), &room.secret),
+            "INSERT INTO room (domain, local, options, name, is_public, secret)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                domain,
+                local,
+                options_text(&room.options),
+                room.options.name,
+                room.options.public,
+                room.secret
+            ],
         )?;
         if let Some(subject) = &room.subject {
             self.room_subject(&room.jid, subject)?;
@@ -93,8 +102,11 @@ impl Storage {
         options: &RoomOptions,
     ) -> Result<(), StorageError> {
         let (domain, local) = key(room);
-        let sql = "UPDATE room SET options = ?3 WHERE domain = ?1 AND local = ?2";
-        let rows = self.write(sql, (domain, local, options_text(options)))?;
+        let rows = self.write(
+            "UPDATE room SET options = ?3, name = ?4, is_public = ?5
+             WHERE domain = ?1 AND local = ?2",
+            params![domain, local, options_text(options), options.name, options.public],
+        )?;
         one_row(rows)
     }
 

@@ -56,6 +56,8 @@ CREATE TABLE room (
     domain TEXT NOT NULL,
     local TEXT NOT NULL,
     options TEXT NOT NULL,
+    name TEXT NOT NULL,
+    is_public INTEGER NOT NULL,
     secret BLOB NOT NULL,
     subject_xml TEXT,
     subject_nick TEXT,
@@ -63,6 +65,8 @@ CREATE TABLE room (
     subject_unix_ms INTEGER,
     UNIQUE (domain, local)
 ) STRICT;
+
+CREATE INDEX room_public ON room (domain, local, name) WHERE is_public;
 
 CREATE TABLE room_affiliation (
     id INTEGER PRIMARY KEY,
@@ -74,6 +78,8 @@ CREATE TABLE room_affiliation (
     reason TEXT,
     UNIQUE (room, jid)
 ) STRICT;
+
+CREATE INDEX room_affiliation_jid ON room_affiliation (jid);
 "];
 
 /// Applies the migrations that `connection` has not seen.

@@ -160,9 +160,19 @@ fn rooms_whole_and_in_parts() {
     storage.room_put(&room("tea@other.localhost")).expect("put");
     assert_eq!(storage.room(&tea.jid), Ok(Some(tea.clone())));
     assert_eq!(storage.rooms_count(), Ok(3));
-    let listed = storage.rooms("conference.localhost").expect("list");
-    let addresses: Vec<_> = listed.iter().map(|(jid, _)| jid.as_str()).collect();
-    assert_eq!(addresses, ["tea-2@conference.localhost", "tea@conference.localhost"]);
+    let listed = |storage: &mut Storage| {
+        let rooms = storage.public_rooms("conference.localhost").expect("list");
+        rooms.into_iter().map(|(jid, name)| format!("{jid} {name}")).collect::<Vec<_>>()
+    };
+    let both = ["tea-2@conference.localhost Tea", "tea@conference.localhost Tea"];
+    assert_eq!(listed(&mut storage), both);
+    let mut options = tea.options.clone();
+    (options.name, options.public) = ("Coffee".to_owned(), true);
+    storage.room_options(&tea.jid, &options).expect("options");
+    assert_eq!(listed(&mut storage), [both[0], "tea@conference.localhost Coffee"]);
+    options.public = false;
+    storage.room_options(&tea.jid, &options).expect("options");
+    assert_eq!(listed(&mut storage), both[..1]);
 
     let mut want = tea.clone();
     want.options.moderated = true;
@@ -194,6 +204,19 @@ fn rooms_whole_and_in_parts() {
     let bare = StoredRoom { affiliations: vec![], subject: None, ..tea };
     storage.room_put(&bare).expect("put again");
     assert_eq!(storage.room(&bare.jid), Ok(Some(bare)), "nothing is left of the old room");
+}
+
+#[test]
+fn a_removed_account_leaves_nothing_to_rooms_but_its_bans() {
+    let mut storage = Storage::memory();
+    let mut tea = room("tea@conference.localhost");
+    storage.room_put(&tea).expect("put");
+    for name in ["z@localhost", "a@localhost"] {
+        create(&mut storage, name).expect("made");
+        assert_eq!(storage.account_remove(&jid(name)), Ok(true));
+    }
+    tea.affiliations.remove(0);
+    assert_eq!(storage.room(&tea.jid), Ok(Some(tea)));
 }
 
 struct Counter(u8);

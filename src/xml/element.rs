@@ -43,6 +43,17 @@ pub struct Element {
     pub children: Vec<Node>,
 }
 
+impl Node {
+    /// Bytes of memory that it takes: what its parts cost and what they hold.
+    pub fn memory_bytes(&self) -> usize {
+        let held = match self {
+            Self::Element(element) => element.memory_bytes(),
+            Self::Text(text) => text.len(),
+        };
+        size_of::<Self>() + held
+    }
+}
+
 /// The namespace that the prefix `xml` is bound to.
 pub const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
 
@@ -103,6 +114,16 @@ impl Element {
             _ if text.is_empty() => {}
             _ => self.children.push(Node::Text(text.to_owned())),
         }
+    }
+
+    /// Bytes of memory that its parts take, besides itself.
+    fn memory_bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|Attribute { ns, name, value }| {
+            size_of::<Attribute>() + ns.len() + name.len() + value.len()
+        });
+        let children = self.children.iter().map(Node::memory_bytes);
+        let own = self.ns.len() + self.name.len();
+        own + attributes.sum::<usize>() + children.sum::<usize>()
     }
 
     /// True when the element has this name and namespace.

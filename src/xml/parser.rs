@@ -8,7 +8,8 @@
 //! cost of namespaces are counted here, per event. Nothing recurses on the depth of the input.
 //!
 //! The first error is final: memory is freed, later bytes are ignored. So is the end of the stream.
-//! It is not the place where a stream restarts: that takes a new parser (RFC 6120 §4.3.3).
+//! It is not the place where a stream restarts: that takes a new parser (RFC 6120 §4.3.3), which
+//! gets the bytes that this one has not read.
 //!
 //! An idle stream holds about 4.5 KB, nearly all of it inside xml-rs, and 100 bytes more for each
 //! level of the deepest stanza it has seen (the bench `parse` prints it).
@@ -132,6 +133,8 @@ pub enum XmlError {
 /// What the next byte can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Between two streams: white space of the one before may come.
+    Restart,
     /// Nothing has been read: an XML declaration may come.
     Start,
     /// Before the stream header.
@@ -232,6 +235,14 @@ impl StreamParser {
         self.holds_bytes
     }
 
+    /// The parser of the next stream of the same connection (RFC 6120 §6.4.6). It begins with the
+    /// bytes that this one has not read; white space before the new stream belongs to the old one.
+    pub fn restart(self, limits: XmlLimits) -> Self {
+        let mut next = Self { phase: Phase::Restart, ..Self::new(limits) };
+        next.feed(&self.source.into_rest());
+        next
+    }
+
     /// True between stanzas: nothing of a stanza has been read.
     pub fn is_between_stanzas(&self) -> bool {
         self.phase != Phase::Unit
@@ -251,6 +262,10 @@ impl StreamParser {
     fn advance(&mut self) -> Result<Option<StreamEvent>, XmlError> {
         loop {
             match self.phase {
+                Phase::Restart => match self.source.skip_whitespace() {
+                    Some(_) => self.phase = Phase::Start,
+                    None => return Ok(None),
+                },
                 Phase::Start => {
                     if !self.read_declaration()? {
                         return Ok(None);

@@ -83,6 +83,11 @@ impl Source {
         self.read == self.bytes.len()
     }
 
+    /// The bytes that were not read, complete or not.
+    pub(super) fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.read)
+    }
+
     /// The bytes that can be read are followed by some that are not UTF-8.
     pub(super) fn is_broken(&self) -> bool {
         self.broken

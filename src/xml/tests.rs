@@ -474,3 +474,27 @@ fn names_of_the_protocol_are_borrowed() {
     let foo = element.child("foo", "u:bar").expect("foo");
     assert!(matches!((&foo.name, &foo.ns), (Name::Owned(_), Name::Owned(_))));
 }
+
+#[test]
+fn a_restart_reads_on_where_the_old_stream_ended() {
+    let old = format!("{HEADER}<auth xmlns='u'/>");
+    for between in ["", " ", "\r\n\t <?xml version='1.0'?>"] {
+        let bytes = format!("{old}{between}{HEADER}<b/>");
+        // What came in one piece with <auth/>, and what came later.
+        for split in old.len()..=bytes.len() {
+            let mut parser = StreamParser::new(LIMITS);
+            parser.feed(&bytes.as_bytes()[..split]);
+            assert!((0..2).all(|_| matches!(parser.next_event(), Ok(Some(_)))));
+            let mut parser = parser.restart(LIMITS);
+            let mut events = Vec::new();
+            for piece in std::iter::once(&[][..]).chain(bytes.as_bytes()[split..].chunks(1)) {
+                parser.feed(piece);
+                events.extend(std::iter::from_fn(|| parser.next_event().expect("well-formed")));
+            }
+            assert!(
+                matches!(events[..], [StreamEvent::Open(_), StreamEvent::Stanza(_)]),
+                "{split}"
+            );
+        }
+    }
+}

@@ -30,8 +30,8 @@ fn not_acceptable(var: &str) -> StanzaError {
 }
 
 impl Submission {
-    /// Reads `<x xmlns='jabber:x:data'/>` of type `submit` or `cancel`. A form with fields must
-    /// carry the expected FORM_TYPE (XEP-0068); one without any accepts what is there.
+    /// Reads `<x xmlns='jabber:x:data'/>` of type `submit` or `cancel`. A FORM_TYPE must be the
+    /// expected one; without it the element around the form says what it is (XEP-0068 §4.1).
     pub fn read(x: &Element, form_type: &str) -> Result<Self, StanzaError> {
         match x.attr("type") {
             Some("cancel") => return Ok(Self::Cancel),
@@ -51,7 +51,7 @@ impl Submission {
         let mut submitted = Submitted { fields };
         match submitted.take("FORM_TYPE").as_deref() {
             Some([value]) if value == form_type => {}
-            None if submitted.fields.is_empty() => {}
+            None => {}
             _ => return Err(Condition::BadRequest.into()),
         }
         Ok(Self::Submit(submitted))
@@ -263,7 +263,7 @@ mod tests {
             assert_eq!(result.expect_err("refused").condition, Condition::BadRequest);
         };
         assert_eq!(submit(vec![]), Ok(Submission::Submit(Submitted::default())));
-        bad(submit(vec![field("x", &["1"])]));
+        assert!(submit(vec![field("x", &["1"])]).is_ok(), "an untyped form");
         bad(submit(vec![field("FORM_TYPE", &["other"]), field("x", &["1"])]));
         bad(submit(vec![field("FORM_TYPE", &["t"]), field("x", &["1"]), field("x", &["1"])]));
         bad(Submission::read(&Element::new("x", ns::DATA).with_attr("type", "form"), "t"));

@@ -3,8 +3,12 @@
 use crate::xml::writer::{write_attr, write_nodes};
 use crate::xml::{Element, Node};
 
+use super::error::{Condition, StanzaError};
 use super::jid::Jid;
 use super::ns;
+
+/// Memory that a presence may take where it is kept.
+const PRESENCE_MEMORY_BYTES_MAX: usize = 16 * 1024;
 
 /// `type` of a message (RFC 6121 §5.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -159,6 +163,17 @@ impl Stanza {
     /// The first payload element with this name and namespace.
     pub fn child(&self, name: &str, ns: &str) -> Option<&Element> {
         self.elements().find(|element| element.is(name, ns))
+    }
+
+    /// Refuses a presence that takes too much memory where it is kept: by the server as long as the
+    /// session is available, by a room as long as the occupant is there.
+    pub fn check_can_be_kept(&self) -> Result<(), StanzaError> {
+        let bytes: usize = self.children.iter().map(Node::memory_bytes).sum();
+        if bytes > PRESENCE_MEMORY_BYTES_MAX {
+            let error = StanzaError::new(Condition::PolicyViolation);
+            return Err(error.with_text("The presence is too large"));
+        }
+        Ok(())
     }
 
     /// The payload of an iq get or set: exactly one element, else `None` (RFC 6120 §8.2.3).

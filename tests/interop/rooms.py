@@ -19,7 +19,7 @@ HOST, PORT = sys.argv[1], int(sys.argv[2])
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
 SERVICE = "conference.localhost"
 ROOM = "interop@" + SERVICE
-WAIT_SECONDS = 10
+WAIT_SECONDS = 20
 
 # INTEROP_DEBUG=1: every stanza goes to standard error.
 logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)

@@ -72,14 +72,12 @@ pub struct Client {
     login: Login,
 }
 
-fn parser() -> StreamParser {
-    StreamParser::new(XmlLimits {
-        stanza_bytes_max: 16 << 20,
-        depth_max: 1000,
-        attributes_max: 1000,
-        nodes_max: 1 << 20,
-    })
-}
+const LIMITS: XmlLimits = XmlLimits {
+    stanza_bytes_max: 16 << 20,
+    depth_max: 1000,
+    attributes_max: 1000,
+    nodes_max: 1 << 20,
+};
 
 impl Client {
     /// A client that logs in: its header is ready to be sent.
@@ -104,7 +102,7 @@ impl Client {
             is_tls: false,
             closed: false,
             state: State::Raw,
-            parser: parser(),
+            parser: StreamParser::new(LIMITS),
             login,
         }
     }
@@ -138,11 +136,17 @@ impl Client {
         self.inbox.push_back(Item::End);
     }
 
+    /// A new stream, which begins with the bytes that are here already.
+    fn restart(&mut self) {
+        let old = std::mem::replace(&mut self.parser, StreamParser::new(LIMITS));
+        self.parser = old.restart(LIMITS);
+    }
+
     /// The transport has switched.
     pub fn tls_is_up(&mut self) {
         self.wants_tls = false;
         self.is_tls = true;
-        self.parser = parser();
+        self.parser = StreamParser::new(LIMITS);
         if self.state == State::Proceed {
             self.state = State::Features;
             self.open_stream();
@@ -195,7 +199,7 @@ impl Client {
             State::Raw => {
                 // What follows comes in a new stream.
                 if element.is("success", ns::SASL) {
-                    self.parser = parser();
+                    self.restart();
                 }
                 self.inbox.push_back(Item::Element(element));
             }
@@ -229,7 +233,7 @@ impl Client {
             }
             State::Sasl if element.is("success", ns::SASL) => {
                 self.trouble = self.login.check_success(&element.text()).err();
-                self.parser = parser();
+                self.restart();
                 self.state = State::FeaturesAfterLogin;
                 self.open_stream();
             }

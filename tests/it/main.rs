@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod advisories;
+mod answers;
 mod client;
 mod crash;
 mod driver;
@@ -12,12 +13,15 @@ mod matcher;
 mod party;
 mod player;
 mod process;
+mod reload;
 mod sasl;
 mod scenario;
 mod setup;
 mod shutdown;
 mod sim;
 mod socket;
+mod start;
+mod storage_lost;
 mod template;
 mod tidy;
 

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tercet::config::Config;
 use tercet::server::{Residue, Server};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
@@ -370,6 +369,11 @@ impl Party<InProcess<Windows>> {
         &mut self.driver.world.server
     }
 
+    /// Sends without giving the server a turn: what others send may come in the same one.
+    pub fn post(&mut self, who: Who, text: &str) {
+        self.driver.world.write(self.guests[who].link, text.as_bytes());
+    }
+
     pub fn now_ms(&self) -> u64 {
         self.driver.world.now.mono_ms
     }
@@ -399,6 +403,7 @@ impl Party<InProcess<Windows>> {
     pub fn cut(&mut self, who: Who) {
         self.driver.cut(self.guests[who].link);
         self.settle();
+        self.guests[who].client.end();
     }
 
     /// Does everything that is to be done at this moment; time stands still.
@@ -427,12 +432,6 @@ impl Party<InProcess<Windows>> {
         }
         self.driver.world.advance_to(end_ms);
         self.settle();
-    }
-
-    /// A new configuration takes effect.
-    pub fn reload(&mut self, config: Config) {
-        let now = self.driver.world.now;
-        self.server().handle_reload(now, config.into());
     }
 
     /// Cuts everybody; nothing may be left of them.

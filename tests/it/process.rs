@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::driver::PATIENCE_MS;
 use crate::setup::Setup;
 
@@ -92,12 +94,45 @@ impl Process {
         self.child.id()
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(target_os = "linux")]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let kilobytes = line.split_ascii_whitespace().nth(1).expect("a number");
+        kilobytes.parse::<u64>().expect("a number") * 1024
+    }
+
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             // An error means that it is gone already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = rustix::process::kill_process(pid, signal);
         }
+    }
+
+    /// Ends it without a word, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<(), String> {
+        self.child.kill().and_then(|()| self.child.wait()).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    /// Waits until the server has logged so many lines with these words.
+    pub fn wait_for_log(&mut self, words: &str, times: usize) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS);
+        while self.log.iter().filter(|line| line.contains(words)).count() < times {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.log.push(line),
+                Err(_) => return Err(format!("it never says {words:?}:\n{}", self.log())),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the end of standard error, then for the exit code.

@@ -133,6 +133,15 @@ impl Setup {
         Ok(setup)
     }
 
+    /// A setup on data that are there already.
+    pub fn reopen(toml: &str) -> Result<Self, String> {
+        let mut table = parse_toml(CONFIG)?;
+        merge(&mut table, parse_toml(toml)?);
+        let config = Config::parse(&table.to_string(), Path::new("."));
+        let config = Rc::new(config.map_err(|e| e.to_string())?);
+        Ok(Self { toml: table, config, accounts: Vec::new(), folder: None })
+    }
+
     /// A server in this process.
     pub fn server(&self, now: Now) -> Result<Server, String> {
         let mut storage = self.open_storage()?;
@@ -154,10 +163,11 @@ impl Setup {
     }
 
     fn add_accounts(&self, storage: &mut Storage) -> Result<(), String> {
+        let mut entropy = Seeded(2);
         for (jid, password) in &self.accounts {
             let account = accounts::parse_address(&self.config, jid);
             let account = account.map_err(|e| format!("{jid}: {e:?}"))?;
-            accounts::add(storage, &self.config, &mut Seeded(2), &account, password)
+            accounts::add(storage, &self.config, &mut entropy, &account, password)
                 .map_err(|e| format!("{jid}: {e:?}"))?;
         }
         storage.commit().map_err(|e| format!("{e:?}"))

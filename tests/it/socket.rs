@@ -21,6 +21,8 @@ struct Wire {
     /// `None`: cut.
     stream: Option<TcpStream>,
     tls: Option<ClientConnection>,
+    /// The server has said `close_notify`.
+    is_notified: bool,
     /// Bytes for the server, in the clear or as TLS records.
     out: Vec<u8>,
     /// Our direction ends after `out`.
@@ -30,7 +32,7 @@ struct Wire {
 }
 
 pub struct Sockets {
-    setup: Setup,
+    pub setup: Setup,
     pub process: Process,
     poll: Poll,
     wires: Vec<Wire>,
@@ -58,6 +60,25 @@ impl Sockets {
         if let Some(stream) = &mut self.wires[link].stream {
             self.poll.registry().deregister(stream).expect("it is registered");
         }
+    }
+
+    /// The client reads again.
+    pub fn read_again(&mut self, link: Link) {
+        if let Some(stream) = &mut self.wires[link].stream {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(stream, Token(link), interest).expect("it was before");
+        }
+    }
+
+    /// True when the server has ended TLS with `close_notify`.
+    pub fn is_notified(&self, link: Link) -> bool {
+        self.wires[link].is_notified
+    }
+
+    /// The certificate that the server has shown.
+    pub fn certificate(&self, link: Link) -> Option<Vec<u8>> {
+        let chain = self.wires[link].tls.as_ref()?.peer_certificates()?;
+        Some(chain.first()?.to_vec())
     }
 
     fn service(&mut self, link: Link) {
@@ -96,7 +117,9 @@ impl Wire {
                 continue;
             };
             while !input.is_empty() {
-                let is_fine = tls.read_tls(&mut input).is_ok() && tls.process_new_packets().is_ok();
+                let state = tls.read_tls(&mut input).map(|_| tls.process_new_packets());
+                let is_fine = matches!(state, Ok(Ok(_)));
+                self.is_notified |= matches!(state, Ok(Ok(state)) if state.peer_has_closed());
                 // `Ok(0)` or `WouldBlock` only say that there is no more plaintext now.
                 let _ = tls.reader().read_to_end(plain);
                 if !is_fine {
@@ -143,6 +166,7 @@ impl Driver for Sockets {
         self.wires.push(Wire {
             stream: Some(stream),
             tls: None,
+            is_notified: false,
             out: Vec::new(),
             ends: false,
             is_over: false,

@@ -165,3 +165,33 @@ fn admins_and_owners_of_the_form_are_full_lists() {
     refused(world.configure(&owner, &[]), Condition::Forbidden);
     world.configure(&guest, &[]).expect("she owns it now");
 }
+
+#[test]
+fn what_changes_everybody_in_a_large_room_is_not_sent_n_by_n() {
+    let mut world = World::new();
+    let owner = world.user("romeo@localhost/a");
+    world.room(&[(&owner, "R")]);
+    world.configure(&owner, &[("roomconfig_moderatedroom", &["1"])]).expect("sound");
+    let crowd: Vec<_> = (0..200).map(|n| world.user(&format!("u{n}@localhost/b"))).collect();
+    for (number, user) in crowd.iter().enumerate() {
+        world.join(user, &format!("U{number}")).expect("open");
+        crowd[..=number].iter().for_each(|user| drop(world.bytes(user)));
+        world.bytes(&owner);
+    }
+    refused(world.say(&crowd[0], "<body>x</body>"), Condition::Forbidden);
+    world.configure(&owner, &[("roomconfig_moderatedroom", &["0"])]).expect("sound");
+    assert_eq!(world.heard(&owner), ["iq result", "message groupchat 104"]);
+    for (number, user) in crowd.iter().enumerate() {
+        let own = format!("presence U{number} none/participant 110");
+        assert_eq!(world.heard(user), ["message groupchat 104".to_owned(), own]);
+    }
+    // The others learn it with the next presence; whoever goes goes before all eyes.
+    world.presence(&crowd[0], &format!("{ROOM}/U0"), "<show>away</show>").expect("free");
+    assert_eq!(world.heard(&crowd[1]), ["presence U0 none/participant"]);
+    world.say(&crowd[0], "<body>x</body>").expect("voice");
+    crowd.iter().for_each(|user| drop(world.bytes(user)));
+    let items: String = (0..199).map(|n| format!("<item role='none' nick='U{n}'/>")).collect();
+    world.admin(&owner, &items).expect("an owner may");
+    assert_eq!(world.heard(&crowd[199]).len(), 199);
+    assert_eq!(world.heard(&crowd[0]), ["presence unavailable U0 307 none/none 110"]);
+}

@@ -218,3 +218,37 @@ fn shutdown_tells_each_session_once_and_then_falls_silent() {
     assert_eq!(world.heard(&owner), [""; 0]);
     assert_eq!((world.muc.rooms_count(), world.muc.seats_count()), (0, 0));
 }
+
+#[test]
+fn a_large_room_is_not_read_again_and_again() {
+    let mut world = World::with(|config| config.limits.room_affiliations = 0);
+    let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    world.room(&[(&owner, "R")]);
+    world.configure(&owner, &[("roomconfig_persistentroom", &["1"])]).expect("sound");
+    for hundreds in 0..50 {
+        let item = |number| format!("<item affiliation='member' jid='m{hundreds}x{number}@b'/>");
+        let items: String = (0..100).map(item).collect();
+        world.admin(&owner, &items).expect("an owner may");
+    }
+    world.leave(&owner);
+    assert_eq!(world.muc.rooms_count(), 0);
+    // Whether it is a join, a message or a request: after some twenty readings that is enough.
+    let read = |world: &mut World, times: usize| {
+        let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+        (0..times).take_while(|_| world.get(&guest, info).is_ok()).count()
+    };
+    assert_eq!(read(&mut world, 100), 20);
+    refused(world.join(&guest, "J"), Condition::ResourceConstraint);
+    refused(world.say(&guest, "<body>x</body>"), Condition::ResourceConstraint);
+    // Others have their own allowance; what is in memory costs nothing.
+    world.join(&owner, "R").expect("another account");
+    world.join(&guest, "J").expect("the room is there");
+    assert_eq!(read(&mut world, 100), 100);
+    // To switch it off and on writes all of it.
+    let switch = |world: &mut World, value: &str| {
+        world.configure(&owner, &[("roomconfig_persistentroom", &[value])])
+    };
+    switch(&mut world, "0").expect("once");
+    switch(&mut world, "1").expect("and back");
+    refused(switch(&mut world, "0"), Condition::ResourceConstraint);
+}

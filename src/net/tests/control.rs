@@ -69,3 +69,15 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     assert!(bind().is_err());
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), "precious");
 }
+
+#[test]
+fn a_path_too_long_for_a_socket_is_told_in_words() {
+    let folder = Folder::new("long");
+    let poll = Poll::new().expect("a poll");
+    let deep = folder.0.join("d".repeat(120));
+    std::fs::create_dir(&deep).expect("a folder");
+    let bound = Control::bind(&deep, poll.registry(), Source::Control.token());
+    let Err(error) = bound else { panic!("nobody could connect to it") };
+    assert!(error.ends_with("the path is too long, choose a data folder nearer to the root"));
+    assert_eq!(std::fs::read_dir(&deep).expect("there").count(), 0, "nothing is left behind");
+}

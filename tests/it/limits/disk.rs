@@ -8,8 +8,9 @@ use crate::party::{Party, Who, Windows, in_process};
 
 type Local = Party<InProcess<Windows>>;
 
+/// Asks for a contact, without giving the server a turn.
 fn put(party: &mut Local, who: Who, contact: &str) {
-    party.send(
+    party.post(
         who,
         &format!(
             "<iq type='set' id='{contact}'><query xmlns='jabber:iq:roster'>\
@@ -250,4 +251,33 @@ fn the_control_socket_tells_a_lost_commit() {
     let answer = party.server().handle_control(now, "user add new@localhost\nsecret\n");
     assert!(answer.starts_with("ok "), "{answer}");
     party.login("new");
+}
+
+#[test]
+fn what_is_kept_in_memory_is_read_again_after_a_loss() {
+    let mut party = in_process("", &["romeo", "juliet"]);
+    let romeo = party.join("romeo", "room");
+    party.configure(romeo, "room", PERSISTENT);
+    // Neither of these hears of the changes: they stay, and with them the roster and the room.
+    let (other, juliet) = (party.login("romeo/other"), party.join("juliet", "room"));
+    party.fence(juliet);
+    put(&mut party, romeo, "kept");
+    party.receive(romeo, "<iq type='result' id='kept'/>");
+    let list = |party: &mut Local, who: Who, kind: &str, item: &str| {
+        let query = format!("<query xmlns='http://jabber.org/protocol/muc#admin'>{item}</query>");
+        let to = "room@conference.localhost";
+        party.post(who, &format!("<iq type='{kind}' id='list' to='{to}'>{query}</iq>"));
+    };
+    party.server().storage().inject(Fault::LoseCommit(1));
+    put(&mut party, romeo, "lost");
+    let member = "<item affiliation='member' jid='lost@localhost'/>";
+    list(&mut party, romeo, "set", member);
+    party.end_with(romeo, "internal-server-error");
+    party.fence(juliet);
+    assert_eq!(roster(&mut party, other), ["kept@localhost"]);
+    party.enter(other, "room", "romeo");
+    list(&mut party, other, "get", "<item affiliation='member'/>");
+    let members = party.receive(other, "<iq type='result' id='list'/>");
+    assert!(!crate::matcher::to_text(&members).contains("lost@"), "{members:?}");
+    party.check_residue();
 }

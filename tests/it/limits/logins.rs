@@ -184,3 +184,20 @@ fn sessions_of_one_account() {
     assert!(party.guests[fourth].client.trouble.is_some());
     party.check_residue();
 }
+
+#[test]
+fn who_is_logged_in_but_not_bound_ends_with_the_account() {
+    for request in ["user del romeo@localhost\n", "user passwd romeo@localhost\nother\n"] {
+        let mut party = in_process("", &["romeo"]);
+        let unbound = party.open_stream();
+        party.send(unbound, &plain("romeo", "secret"));
+        party.receive(unbound, SUCCESS);
+        party.send(unbound, crate::party::HEADER);
+        party.receive(unbound, "<stream:features/>");
+        let now = party.driver.world.now;
+        let answer = party.server().handle_control(now, request);
+        assert!(answer.starts_with("ok "), "{answer}");
+        party.end_with(unbound, "not-authorized");
+        party.check_residue();
+    }
+}

@@ -64,8 +64,8 @@ fn addresses_with_directed_presence() {
     party.fence(romeo);
     party.take(romeo);
     party.send(romeo, "<presence to='juliet@localhost/third'/>");
-    let refused = "<presence type='error'><error>{etc}\
-                   <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>";
+    let refused = "<presence type='error'><error>{etc}<policy-violation \
+                   xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>";
     party.receive(romeo, refused);
     // Known ones may hear news, and one that is told goodbye makes room.
     party.send(romeo, &format!("<presence to='{first}'><show>away</show></presence>"));

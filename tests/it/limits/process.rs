@@ -28,15 +28,6 @@ fn cpu_ticks(process: &Process) -> u64 {
     [11, 12].iter().map(|&n| fields[n].parse::<u64>().expect("a number")).sum()
 }
 
-/// Bytes of memory that the process holds.
-fn resident_bytes(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
-    let status = status.expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-    let kilobytes = line.split_ascii_whitespace().nth(1).expect("a number");
-    kilobytes.parse::<u64>().expect("a number") * 1024
-}
-
 /// The limit of descriptors that leaves room for so many connections.
 fn limit_with_room(process: &Process, room: usize) -> u64 {
     let folder = format!("/proc/{}/fd", process.pid());
@@ -59,7 +50,7 @@ fn a_reader_that_stops_costs_no_more_than_its_outbox() {
     party.take(juliet);
     party.fence(romeo);
     party.driver.stop_reading(party.guests[slow].link);
-    let before = resident_bytes(&party.driver.process);
+    let before = party.driver.process.resident_bytes();
     let body = "x".repeat(50_000);
     let mut heard = Vec::new();
     let mut sent = 0;
@@ -78,7 +69,7 @@ fn a_reader_that_stops_costs_no_more_than_its_outbox() {
         sent += 1;
         heard.extend(party.take_elements(juliet));
     }
-    let grown = resident_bytes(&party.driver.process).saturating_sub(before);
+    let grown = party.driver.process.resident_bytes().saturating_sub(before);
     assert!(grown < 16_000_000, "the server has grown by {grown} bytes");
     party.fence(juliet);
     heard.extend(party.take_elements(juliet));
@@ -139,4 +130,10 @@ fn without_descriptors_it_serves_on_and_accepts_again() {
     party.login("romeo/second");
     let told = party.driver.process.log().matches("accepting pauses").count();
     assert_eq!(told, 1);
+    party.driver.process.terminate();
+    assert_eq!(party.driver.process.exit_code(), Ok(0));
+    let log = party.driver.process.log();
+    let turns = log.lines().find_map(|line| line.strip_suffix(" turns")?.rsplit(' ').next());
+    let turns: u32 = turns.and_then(|text| text.parse().ok()).expect("turns are counted");
+    assert!(turns < 2_000, "{turns} turns");
 }

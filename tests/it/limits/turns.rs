@@ -34,12 +34,12 @@ fn one_password_check_a_turn() {
     let juliet = party.login("juliet");
     let crowd: Vec<_> = (0..40).map(|_| party.open_stream()).collect();
     for &who in &crowd {
-        party.send(who, &plain("romeo", "secret"));
+        party.post(who, &plain("romeo", "secret"));
     }
     let (mut successes, mut pings) = (0, 0);
     for round in 0..60 {
         // Somebody who is logged in waits for nobody.
-        party.send(juliet, PING);
+        party.post(juliet, PING);
         let sent = turn(&mut party);
         pings += count(&sent, "id='ping'");
         assert_eq!(pings, round + 1);
@@ -55,7 +55,7 @@ fn a_wrong_password_costs_a_turn_as_well() {
     let mut party = in_process("sasl.failure_delay_ms = 0", &["romeo"]);
     let crowd: Vec<_> = (0..20).map(|_| party.open_stream()).collect();
     for &who in &crowd {
-        party.send(who, &plain(if who % 2 == 0 { "romeo" } else { "nobody" }, "wrong"));
+        party.post(who, &plain(if who % 2 == 0 { "romeo" } else { "nobody" }, "wrong"));
     }
     let mut failures = 0;
     for _ in 0..60 {
@@ -71,10 +71,10 @@ fn a_flood_of_one_client_is_cut_into_turns() {
     let mut party = in_process("", &["romeo", "juliet"]);
     let (romeo, juliet) = (party.login("romeo"), party.login("juliet"));
     let ping = "<iq type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>";
-    party.send(romeo, &ping.repeat(1_000));
+    party.post(romeo, &ping.repeat(1_000));
     let (mut replies, mut turns) = (0, 0);
     while replies < 1_000 {
-        party.send(juliet, PING);
+        party.post(juliet, PING);
         let sent = turn(&mut party);
         let handled = count(&sent, "id='x'");
         assert!(handled <= 64, "{handled} stanzas of one client in one turn");
@@ -98,7 +98,7 @@ fn a_join_storm_is_cut_into_turns() {
     for (&who, user) in crowd.iter().zip(&users[1..]) {
         let to = format!("room@conference.localhost/{user}");
         let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
-        party.send(who, &format!("<presence to='{to}'>{x}{status}</presence>"));
+        party.post(who, &format!("<presence to='{to}'>{x}{status}</presence>"));
     }
     let (mut turns, mut bytes, mut joined) = (0, 0, 0);
     while joined < crowd.len() {
@@ -114,4 +114,32 @@ fn a_join_storm_is_cut_into_turns() {
     assert!(turns > 3);
     assert!(!party.has_ended(first));
     party.check_residue();
+}
+
+#[test]
+fn one_new_password_a_turn() {
+    let toml = "registration.in_band = 'anyone'\nlimits.registrations_per_address_per_minute = 0";
+    let mut party = in_process(toml, &["juliet"]);
+    let juliet = party.login("juliet");
+    let crowd: Vec<_> = (0..20).map(|_| party.open_stream()).collect();
+    for &who in &crowd {
+        party.post(
+            who,
+            &format!(
+                "<iq type='set' id='new'><query xmlns='jabber:iq:register'>\
+                 <username>user{who}</username><password>secret</password></query></iq>"
+            ),
+        );
+    }
+    let (mut made, mut pings) = (0, 0);
+    for _ in 0..100 {
+        party.post(juliet, PING);
+        let sent = turn(&mut party);
+        pings += count(&sent, "id='ping'");
+        let of_turn = count(&sent, "id='new'");
+        assert!(of_turn <= 1, "{of_turn} keys derived in one turn");
+        made += of_turn;
+    }
+    assert_eq!(made, crowd.len());
+    assert!(pings >= 90, "{pings} answers in 100 turns");
 }
