@@ -83,6 +83,10 @@ pub struct Server {
     logins_awaited: usize,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
+    /// Something was written in this turn: what later handlers say may rest on it.
+    turn_wrote: bool,
+    /// The current chain answers from nothing that is ever stored (a ping, a stream header).
+    chain_is_free: bool,
     drain: Drain,
 }
 
@@ -111,6 +115,8 @@ impl Server {
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             chain_wrote: false,
+            turn_wrote: false,
+            chain_is_free: false,
             drain: Drain::default(),
         })
     }
@@ -302,6 +308,7 @@ impl Server {
     /// streams that they were for end.
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
+        self.turn_wrote = false;
         if self.cx.storage.commit().is_ok() {
             self.cx.out.commit_turn();
             return;
@@ -310,15 +317,13 @@ impl Server {
         self.muc.handle_storage_lost(&mut self.cx);
         self.im.handle_storage_lost();
         self.begin_chain();
-        for id in lost {
-            if let Some(session) = self.sessions.get_mut(id)
-                && session.hold == Hold::Ended
-            {
-                // The end that it had is taken back with the rest; it gets another one.
-                session.hold = Hold::None;
-            }
-            self.end_stream(id, Some(StreamCondition::InternalServerError.into()));
+        // All are told first, then they leave: none hears of another's going by what it was in
+        // this turn, a moderator perhaps.
+        for id in &lost {
+            // The end that one had is taken back with the rest; it gets another one.
+            self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
         }
+        lost.into_iter().for_each(|id| self.leave(id));
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);

@@ -18,10 +18,11 @@ impl Server {
         self.cx.out.begin_handler();
         self.cx.storage.begin_handler();
         self.chain_wrote = false;
+        self.chain_is_free = false;
     }
 
     /// Routes what the input caused, ends the sessions it asked to end, and marks the output as
-    /// depending on the commit when something was written.
+    /// depending on the commit when something was written by it, or earlier in this turn.
     pub(super) fn finish_chain(&mut self) {
         loop {
             self.chain_wrote |= self.cx.storage.handler_wrote();
@@ -47,7 +48,9 @@ impl Server {
                 }
             }
         }
-        if self.chain_wrote {
+        // A later handler may have read what this one wrote, and so told of it.
+        self.turn_wrote |= self.chain_wrote;
+        if self.chain_wrote || self.turn_wrote && !self.chain_is_free {
             self.cx.out.taint_handler();
         }
     }
@@ -209,6 +212,7 @@ impl Server {
             }
         };
         self.cx.reply(origin, stanza, answer);
+        self.chain_is_free = true;
         Ok(true)
     }
 

@@ -24,6 +24,14 @@ const TURN_STANZAS_MAX: usize = 64;
 const TURN_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Server {
+    /// Input or a deadline of a session. As long as it is not bound its stream rests on nothing
+    /// that others have written in this turn: its header is not taken back with theirs.
+    fn begin_chain_of(&mut self, id: SessionId) {
+        self.begin_chain();
+        let session = self.sessions.get(id);
+        self.chain_is_free = session.is_some_and(|session| session.full_jid.is_none());
+    }
+
     /// Handles what the parser of a session has, up to the budget of a turn.
     pub(super) fn process(&mut self, id: SessionId) {
         let waiting_before = self.cx.out.get(id).map_or(0, Outbox::len);
@@ -46,14 +54,14 @@ impl Server {
                     return;
                 }
                 Ok(Some(event)) => {
-                    self.begin_chain();
+                    self.begin_chain_of(id);
                     if let Err(error) = self.handle_event(id, event) {
                         self.end_stream(id, Some(error));
                     }
                     self.finish_chain();
                 }
                 Err(error) => {
-                    self.begin_chain();
+                    self.begin_chain_of(id);
                     self.end_stream(id, Some(stream_error_of(error)));
                     self.finish_chain();
                     return;
@@ -184,7 +192,7 @@ impl Server {
                 continue;
             }
             session.hold = Hold::None;
-            self.begin_chain();
+            self.begin_chain_of(id);
             let step = match self.sessions.get_mut(id) {
                 Some(session) => session.negotiation.check_password(&mut self.cx, id),
                 None => Ok(Step::Continue),
@@ -217,6 +225,7 @@ impl Server {
         let bound = account.with_resource(&resource).map_err(|_| Condition::BadRequest.into());
         let bound = bound.and_then(|full_jid| {
             if let Some(old) = self.im.session_at(&full_jid) {
+                self.chain_is_free = false;
                 self.end_stream(old, Some(StreamCondition::Conflict.into()));
             }
             self.im.bind(&mut self.cx, id, &full_jid).map(|()| full_jid)
@@ -278,10 +287,16 @@ impl Server {
     /// Ends a stream from our side, or answers its end: the peer is told, then the others, and
     /// the connection closes when everything is written.
     pub(super) fn end_stream(&mut self, id: SessionId, error: Option<StreamError>) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.hold == Hold::Ended {
-            return;
+        let has_ended = self.sessions.get(id).is_none_or(|session| session.hold == Hold::Ended);
+        if !has_ended {
+            self.say_end(id, error);
+            self.leave(id);
         }
+    }
+
+    /// The first half of an end: the peer is told, and gets nothing after it.
+    pub(super) fn say_end(&mut self, id: SessionId, error: Option<StreamError>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let was_in_handshake = session.hold == Hold::Tls;
         session.hold = Hold::Ended;
         session.is_pending = false;
@@ -307,7 +322,6 @@ impl Server {
             let action = |conn| Action::CloseAfterFlush { conn, deadline_ms };
             self.cx.actions.extend(session.conn.map(action));
         }
-        self.leave(id);
     }
 
     /// A session is over for everybody else: it leaves its rooms and its account.
@@ -339,7 +353,7 @@ impl Server {
         session.timer_ms = None;
         let due_ms = session.next_deadline_ms(&self.cx.config.limits);
         if due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
-            self.begin_chain();
+            self.begin_chain_of(id);
             self.handle_deadline(id);
             self.finish_chain();
         }

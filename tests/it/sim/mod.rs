@@ -10,6 +10,7 @@ mod acts;
 mod audit;
 mod deeds;
 mod ledger;
+mod lost;
 mod oracle;
 mod order;
 mod person;
@@ -143,11 +144,11 @@ impl Sim {
     }
 
     /// So many clients, each with an account of its own, and good weather.
-    fn calm(people_count: usize) -> Result<Self, String> {
+    fn calm(people_count: usize, is_faulty: bool) -> Result<Self, String> {
         let people = (0..people_count).map(|index| Person::new(index, index)).collect();
         let (rng, slow) = (Seeded(1), Vec::new());
         let weather = Weather { rng, is_chunked: false, is_partial: false, slow, prompt: None };
-        Self::with(Seeded(0), people, weather, false)
+        Self::with(Seeded(0), people, weather, is_faulty)
     }
 
     fn with(

@@ -131,7 +131,7 @@ impl Sim {
 
 #[test]
 fn every_privilege_is_that_of_the_tables() -> Result<(), String> {
-    let mut sim = Sim::calm(3)?;
+    let mut sim = Sim::calm(3, false)?;
     sim.begin()?;
     for who in [ACTOR, TARGET] {
         sim.connect(who);
