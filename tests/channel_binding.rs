@@ -4,12 +4,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -66,20 +66,23 @@ impl Server {
         drop(stdin);
         assert!(add.wait().expect("it ends").success(), "user add");
 
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(["serve", "-c"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
+        let mut told = BufReader::new(child.stderr.take().expect("a pipe"));
         let server = Self { child, address, folder };
-        let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "the server listens");
-            std::thread::sleep(Duration::from_millis(20));
+        // The greeting comes when the server serves; the end of the pipe when it cannot.
+        let mut line = String::new();
+        while !line.contains(&address.to_string()) {
+            line.clear();
+            assert_ne!(told.read_line(&mut line).expect("text"), 0, "the server serves");
         }
+        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
         server
     }
 
