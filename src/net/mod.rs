@@ -48,11 +48,12 @@ pub fn serve(
     let now = clock.begin_turn();
     let identities = certificate::load(&config, now)?;
     let poll = Poll::new().map_err(|error| format!("no event queue: {error}"))?;
-    // Before anybody can connect: a signal is never anything but the ordered end.
+    // Both before anybody can connect: a signal is never anything but the ordered end, and whoever
+    // finds the server serving finds the control socket too.
     let signals = SignalSource::new(poll.registry(), Source::Signals.token())
         .map_err(|error| format!("signals cannot be caught: {error}"))?;
-    let listeners = Listener::bind_all(&config)?;
     let control = Control::bind(&config.data, poll.registry(), Source::Control.token())?;
+    let listeners = Listener::bind_all(&config)?;
     let server = Server::new(Rc::clone(&config), storage, Box::new(SystemEntropy::new()), now)?;
     let mut reactor = Reactor::new(server, poll, clock, config, identities);
     reactor.control = Some(control);
