@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::config::Config;
-use crate::ids::{ConnId, SessionId, Target};
+use crate::ids::{ConnId, Target};
 use crate::outbound::Outboxes;
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::Element;
-use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, StreamError};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -81,8 +81,6 @@ pub struct Cx {
     pub actions: VecDeque<Action>,
     /// Stanzas caused by handlers, drained by the router within the turn.
     routed: VecDeque<Stanza>,
-    /// Sessions that a handler ended (account removed, password changed): the server acts on them.
-    ended: Vec<(SessionId, StreamError)>,
     /// Accounts whose sessions are all to end.
     ended_accounts: Vec<(BareJid, AccountEnd)>,
 }
@@ -100,7 +98,6 @@ impl Cx {
             caps_ver: Rc::from(""),
             actions: VecDeque::new(),
             routed: VecDeque::new(),
-            ended: Vec::new(),
             ended_accounts: Vec::new(),
         }
     }
@@ -138,16 +135,6 @@ impl Cx {
             Target::Local(session) => self.out.push_stanza(session, &stanza),
             Target::Routed => self.route(stanza),
         }
-    }
-
-    /// Asks the server to end a session with a stream error, after this handler.
-    pub fn end_session(&mut self, session: SessionId, error: StreamError) {
-        self.ended.push((session, error));
-    }
-
-    /// The sessions to end.
-    pub fn take_ended(&mut self) -> Vec<(SessionId, StreamError)> {
-        std::mem::take(&mut self.ended)
     }
 
     /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still

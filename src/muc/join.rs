@@ -2,10 +2,10 @@
 //! and what the others hear. Nothing of the room slips in between (§7.1).
 
 use super::history::Wish;
-use super::ids::secrets_are_equal;
 use super::presence::{self, Notice};
 use super::room::Room;
 use crate::config::{Config, Whois};
+use crate::credentials::is_same_secret;
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
@@ -78,7 +78,7 @@ impl Room {
             return Ok(());
         }
         let given = join.x.child("password", ns::MUC).map(Element::text).unwrap_or_default();
-        let is_right = secrets_are_equal(&given, &self.options.password);
+        let is_right = is_same_secret(given.as_bytes(), self.options.password.as_bytes());
         if is_right { Ok(()) } else { Err(Condition::NotAuthorized) }
     }
 

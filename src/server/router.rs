@@ -31,13 +31,9 @@ impl Server {
                 self.handle_one(Target::Routed, stanza);
                 continue;
             }
-            let ended = self.cx.take_ended();
             let accounts = self.cx.take_ended_accounts();
-            if ended.is_empty() && accounts.is_empty() {
+            if accounts.is_empty() {
                 break;
-            }
-            for (session, error) in ended {
-                self.end_stream(session, Some(error));
             }
             for (account, why) in accounts {
                 for session in self.sessions.of_account(&account) {
