@@ -30,6 +30,9 @@ const OUTBOX_SPARE_BYTES: usize = 65_536;
 /// Seconds in a year: no deadline is longer.
 const SECONDS_MAX: u64 = 31_536_000;
 
+/// Days in a century: nothing is kept for a fixed time that is longer.
+const DAYS_MAX: u64 = 36_525;
+
 /// Milliseconds that a failed login may be held back, and that a shutdown may take.
 const DELAY_MS_MAX: u64 = 60_000;
 const SHUTDOWN_MS_MAX: u64 = 600_000;
@@ -55,6 +58,8 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     at.log(&file.log)?;
     at.sasl(file.sasl.iterations, file.sasl.failure_delay_ms)?;
     at.limits(&file.limits)?;
+    at.within("rooms.archive_days", u64::from(file.rooms.archive_days), 0, DAYS_MAX)?;
+    at.within("rooms.tombstone_days", u64::from(file.rooms.tombstone_days), 0, DAYS_MAX)?;
     at.shutdown(&file.shutdown)?;
     at.room_defaults(&file.rooms.defaults, &file.limits)?;
     if file.data.is_empty() {
@@ -70,6 +75,8 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
         rooms: Rooms {
             domains: room_domains,
             create: file.rooms.create,
+            archive_days: file.rooms.archive_days,
+            tombstone_days: file.rooms.tombstone_days,
             defaults: file.rooms.defaults,
         },
         registration: Registration { in_band: file.registration.in_band },
@@ -234,6 +241,8 @@ impl Checker<'_> {
             ("outbox_bytes_total", limits.outbox_bytes_total as u64),
             ("room_history_bytes", limits.room_history_bytes as u64),
             ("room_text_bytes", limits.room_text_bytes as u64),
+            ("room_archive_bytes", limits.room_archive_bytes),
+            ("room_vcard_bytes", limits.room_vcard_bytes as u64),
         ];
         for (name, value) in bytes {
             self.within(&format!("limits.{name}"), value, 0, BYTES_MAX)?;
@@ -317,6 +326,8 @@ impl Checker<'_> {
             let message = format!("more than limits.room_occupants ({most})");
             return Err(self.wrong(&[&key("occupants_max"), "limits.room_occupants"], message));
         }
+        let seconds = u64::from(options.slow_mode_seconds);
+        self.within(&key("slow_mode_seconds"), seconds, 0, SECONDS_MAX)?;
         let messages = u64::from(options.history_messages);
         self.within(&key("history_messages"), messages, 0, u64::from(HISTORY_MESSAGES_MAX))
     }

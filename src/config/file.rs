@@ -48,6 +48,8 @@ pub(super) struct Tls {
 pub(super) struct Rooms {
     pub(super) domains: Vec<String>,
     pub(super) create: RoomCreators,
+    pub(super) archive_days: u32,
+    pub(super) tombstone_days: u32,
     pub(super) defaults: RoomOptions,
 }
 
@@ -101,6 +103,8 @@ impl Default for File {
             rooms: Rooms {
                 domains: texts(&config.rooms.domains),
                 create: config.rooms.create,
+                archive_days: config.rooms.archive_days,
+                tombstone_days: config.rooms.tombstone_days,
                 defaults: config.rooms.defaults,
             },
             registration: Registration { in_band: config.registration.in_band },

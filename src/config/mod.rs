@@ -91,6 +91,10 @@ pub struct Rooms {
     pub domains: Vec<BareJid>,
     /// Who may create rooms.
     pub create: RoomCreators,
+    /// Days that archived messages are kept; 0: as long as the limits allow.
+    pub archive_days: u32,
+    /// Days that a destroyed persistent room is remembered as gone; 0: not at all.
+    pub tombstone_days: u32,
     /// Options of a new room.
     pub defaults: RoomOptions,
 }
@@ -159,6 +163,14 @@ pub struct RoomOptions {
     pub history_messages: u32,
     /// Occupants are listed in disco#items (XEP-0045 §6.5).
     pub occupants_in_disco: bool,
+    /// Messages are archived while the room is persistent (XEP-0313).
+    pub archive: bool,
+    /// Seconds between two messages of one user (XEP-0500); 0: none.
+    pub slow_mode_seconds: u32,
+    /// Messages of one user per minute; 0: no limit but that of the service.
+    pub messages_per_minute: u32,
+    /// Bytes of a message; 0: no limit but `limits.stanza_bytes`.
+    pub message_bytes: u32,
 }
 
 impl Default for RoomOptions {
@@ -182,6 +194,10 @@ impl Default for RoomOptions {
             get_member_list: vec![Role::Moderator, Role::Participant, Role::Visitor],
             history_messages: 20,
             occupants_in_disco: false,
+            archive: true,
+            slow_mode_seconds: 0,
+            messages_per_minute: 0,
+            message_bytes: 0,
         }
     }
 }
@@ -266,6 +282,17 @@ pub struct Limits {
     pub room_affiliations: usize,
     /// Bytes of history kept per room.
     pub room_history_bytes: usize,
+    /// Messages that one occupant may send to a room per second in the long run; a burst of
+    /// five seconds' worth is let through.
+    pub room_messages_per_second: u32,
+    /// Messages kept in the archive of one room.
+    pub room_archive_messages: usize,
+    /// Bytes kept in the archive of one room.
+    pub room_archive_bytes: u64,
+    /// Bytes of a room's card, its avatar included.
+    pub room_vcard_bytes: usize,
+    /// Hats that one room may have.
+    pub room_hats: usize,
     /// Bytes of a room's name, description, subject, password, a reason, a nick, each.
     pub room_text_bytes: usize,
     /// Addresses that one session may have sent directed presence to.
@@ -299,6 +326,11 @@ impl Default for Limits {
             rooms_per_session: 200,
             room_affiliations: 10_000,
             room_history_bytes: 262_144,
+            room_messages_per_second: 20,
+            room_archive_messages: 100_000,
+            room_archive_bytes: 67_108_864,
+            room_vcard_bytes: 65_536,
+            room_hats: 50,
             room_text_bytes: 4_096,
             directed_presences: 500,
         }
@@ -364,6 +396,8 @@ impl Default for Config {
             rooms: Rooms {
                 domains: vec![domain("conference.localhost")],
                 create: RoomCreators::Local,
+                archive_days: 90,
+                tombstone_days: 31,
                 defaults: RoomOptions::default(),
             },
             registration: Registration { in_band: InBand::Loopback },

@@ -257,12 +257,15 @@ impl Muc {
 }
 
 /// An iq get or set to a room.
-struct Request<'a> {
-    origin: Target,
-    stanza: &'a Stanza,
-    payload: &'a Element,
+pub struct Request<'a> {
+    /// How to reach who asks.
+    pub origin: Target,
+    /// The whole stanza.
+    pub stanza: &'a Stanza,
+    /// Its one payload element.
+    pub payload: &'a Element,
     /// Who asks: the real bare address.
-    account: BareJid,
+    pub account: BareJid,
 }
 
 /// The payload of the result; `None` when the handler has replied itself, amid what it tells.
@@ -270,6 +273,8 @@ type Handler = fn(&mut Room, &mut Cx, &Request<'_>) -> Result<Option<Element>, S
 
 /// What a room answers, and advertises by it.
 pub struct Route {
+    /// Name of the payload.
+    name: &'static str,
     ns: &'static str,
     kind: IqType,
     /// The disco feature, if it is to be advertised (once per namespace).
@@ -277,27 +282,31 @@ pub struct Route {
     handler: Handler,
 }
 
-/// All requests to a room; each payload is a `<query/>`.
+/// All requests to a room.
 pub const ROUTES: &[Route] = &[
     Route {
+        name: "query",
         ns: ns::DISCO_INFO,
         kind: IqType::Get,
         feature: Some(ns::DISCO_INFO),
         handler: |room, _, request| Ok(Some(room.disco_info(request.payload)?)),
     },
     Route {
+        name: "query",
         ns: ns::DISCO_ITEMS,
         kind: IqType::Get,
         feature: Some(ns::DISCO_ITEMS),
         handler: |room, _, request| Ok(Some(room.disco_items(request.payload)?)),
     },
     Route {
+        name: "query",
         ns: ns::MUC_ADMIN,
         kind: IqType::Get,
         feature: None,
         handler: |room, _, request| Ok(Some(room.admin_list(&request.account, request.payload)?)),
     },
     Route {
+        name: "query",
         ns: ns::MUC_ADMIN,
         kind: IqType::Set,
         feature: None,
@@ -306,12 +315,14 @@ pub const ROUTES: &[Route] = &[
         },
     },
     Route {
+        name: "query",
         ns: ns::MUC_OWNER,
         kind: IqType::Get,
         feature: None,
         handler: |room, _, request| Ok(Some(room.owner_get(&request.account, request.payload)?)),
     },
     Route {
+        name: "query",
         ns: ns::MUC_OWNER,
         kind: IqType::Set,
         feature: None,
@@ -330,7 +341,8 @@ fn answer(
         return Err(Condition::ItemNotFound.into()); // §7.2.10
     }
     let route = ROUTES.iter().find(|route| {
-        request.payload.is("query", route.ns) && request.stanza.kind == StanzaKind::Iq(route.kind)
+        request.payload.is(route.name, route.ns)
+            && request.stanza.kind == StanzaKind::Iq(route.kind)
     });
     (route.ok_or(Condition::ServiceUnavailable)?.handler)(room, cx, request)
 }

@@ -42,8 +42,12 @@ impl Room {
             return self.change_subject(cx, &speaker, message);
         }
         privilege::check_speak(speaker.role)?; // §7.4: no voice.
+        self.check_pace(cx, &speaker, &message)?;
         let has_body = message.child("body", ns::CLIENT).is_some();
-        let envelope = Envelope::new(&self.reflection(cx, &speaker, message));
+        let message = self.reflection(cx, &speaker, message);
+        self.archive(cx, &speaker, &message)?;
+        self.count_message(cx, &message);
+        let envelope = Envelope::new(&message);
         if has_body {
             let messages_max = self.options.history_messages as usize;
             let bytes_max = cx.config.limits.room_history_bytes;

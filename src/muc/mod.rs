@@ -7,12 +7,15 @@
 //! went; the index of sessions is brought up to date when they return, and a room that has nobody
 //! left is forgotten (stored ones are read again when somebody comes).
 
+mod activity;
 mod admin;
 mod allowance;
+mod archive;
 mod changes;
 mod config_form;
 mod disco;
 mod dispatch;
+mod hats;
 mod history;
 mod ids;
 mod invite;
@@ -21,6 +24,7 @@ mod leave;
 mod message;
 mod occupant;
 mod owner;
+mod pace;
 mod persist;
 mod presence;
 mod private;
@@ -31,6 +35,8 @@ mod service;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod vcard;
+mod versions;
 
 use std::collections::HashMap;
 
@@ -267,7 +273,7 @@ impl Muc {
         self.allowances.check(account, cx.now)?;
         let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
         self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
-        Ok(Some(self.insert(Room::from_stored(0, stored))))
+        Ok(Some(self.insert(Room::load(cx, stored)?)))
     }
 
     fn insert(&mut self, mut room: Room) -> usize {

@@ -160,7 +160,7 @@ impl Room {
             (false, true) => {
                 let affiliations = self.affiliations_after(changes);
                 let stored = StoredRoom { affiliations, ..self.to_stored(options.clone()) };
-                cx.storage.room_put(&stored)?;
+                self.store_whole(cx, &stored)?;
             }
             (true, false) => cx.storage.room_remove(&self.jid)?,
             (true, true) => {

@@ -19,12 +19,29 @@ impl Room {
         }
     }
 
-    /// A live room from what was stored.
-    pub fn from_stored(number: u64, stored: StoredRoom) -> Self {
-        let mut room = Self::new(stored.jid.clone(), number, stored.options.clone(), Vec::new());
+    /// A live room, without a number, from what was stored.
+    pub fn load(cx: &mut Cx, stored: StoredRoom) -> Result<Self, StorageError> {
+        let mut room = Self::new(stored.jid.clone(), 0, stored.options.clone(), Vec::new());
         room.is_stored = true;
         room.take_stored(stored);
-        room
+        room.load_rest(cx)?;
+        Ok(room)
+    }
+
+    /// Reads what is stored beside the room itself.
+    fn load_rest(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
+        self.load_hats(cx)?;
+        self.load_vcard(cx)?;
+        self.load_versions(cx)?;
+        self.load_activity(cx)
+    }
+
+    /// Writes a room that was not stored until now, whole.
+    pub fn store_whole(&mut self, cx: &mut Cx, stored: &StoredRoom) -> Result<(), StorageError> {
+        cx.storage.room_put(stored)?;
+        self.store_hats(cx)?;
+        self.store_vcard(cx)?;
+        self.store_versions(cx)
     }
 
     /// Takes over everything that was stored.
@@ -39,7 +56,7 @@ impl Room {
     /// Accepts the configuration as it is (§10.1.1): the room exists from now on.
     pub fn unlock(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
         if self.options.persistent && !self.is_stored {
-            cx.storage.room_put(&self.to_stored(self.options.clone()))?;
+            self.store_whole(cx, &self.to_stored(self.options.clone()))?;
             self.is_stored = true;
             self.mark_written(cx);
         }
@@ -51,7 +68,8 @@ impl Room {
     /// stored lives on as a temporary one.
     pub fn read_again(&mut self, cx: &mut Cx) {
         self.written_ms = None;
-        match cx.storage.room(&self.jid) {
+        let stored = cx.storage.room(&self.jid);
+        match stored.and_then(|stored| self.load_rest(cx).map(|()| stored)) {
             Ok(Some(stored)) => {
                 self.is_stored = true;
                 self.take_stored(stored);

@@ -4,11 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::activity::Activity;
+use super::hats::Hats;
 use super::history::History;
 use super::ids;
 use super::occupant::{Occupant, Payload, Seat};
+use super::pace::Paces;
 use super::privilege::{self, Rank};
 use super::subject::Subject;
+use super::vcard::Vcard;
+use super::versions::Versions;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
@@ -45,6 +50,16 @@ pub struct Room {
     pub subject: Option<Subject>,
     /// The latest messages.
     pub history: History,
+    /// Its hats.
+    pub hats: Hats,
+    /// Its card.
+    pub vcard: Vcard,
+    /// The latest changes of `affiliations`.
+    pub versions: Versions,
+    /// How busy it is.
+    pub activity: Activity,
+    /// When its occupants have spoken.
+    pub paces: Paces,
     /// Set until the room is configured.
     pub lock: Option<Lock>,
     /// It is in the database. Invariant: equals `options.persistent` once it is unlocked.
@@ -78,6 +93,11 @@ impl Room {
             affiliations: BTreeMap::new(),
             subject: None,
             history: History::default(),
+            hats: Hats::default(),
+            vcard: Vcard::default(),
+            versions: Versions::default(),
+            activity: Activity::default(),
+            paces: Paces::default(),
             lock: None,
             is_stored: false,
             is_destroyed: false,

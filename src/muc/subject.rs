@@ -146,8 +146,9 @@ impl Room {
             cx.storage.room_subject(&self.jid, &subject.to_stored())?;
             self.mark_written(cx);
         }
-        self.subject = Some(subject);
         let reflected = self.reflection(cx, occupant, message);
+        self.archive(cx, occupant, &reflected)?;
+        self.subject = Some(subject);
         self.push_to_all(cx, &Envelope::new(&reflected));
         Ok(())
     }

@@ -11,14 +11,20 @@
 //! copied with `cp` while the server is stopped; nothing in it depends on the host.
 
 mod accounts;
+mod activity;
+mod archive;
 mod fault;
 mod folder;
+mod graves;
+mod hats;
 mod rooms;
 mod roster;
 mod schema;
 mod secrets;
 mod turn;
 mod values;
+mod vcards;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;

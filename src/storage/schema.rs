@@ -8,8 +8,20 @@
 
 use rusqlite::Connection;
 
+use super::{activity, archive, graves, hats, vcards, versions};
+
 /// Schema version n is what the first n of these make.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    FIRST,
+    archive::SCHEMA,
+    hats::SCHEMA,
+    vcards::SCHEMA,
+    versions::SCHEMA,
+    activity::SCHEMA,
+    graves::SCHEMA,
+];
+
+const FIRST: &str = "
 CREATE TABLE secret (
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -80,7 +92,7 @@ CREATE TABLE room_affiliation (
 ) STRICT;
 
 CREATE INDEX room_affiliation_jid ON room_affiliation (jid);
-"];
+";
 
 /// Applies the migrations that `connection` has not seen.
 pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<(), String> {

@@ -11,6 +11,7 @@ pub mod jid;
 pub mod ns;
 pub mod prep;
 mod punycode;
+pub mod rsm;
 pub mod stanza;
 
 pub use affiliation::{Affiliation, Role};

@@ -70,6 +70,32 @@ pub const CONFERENCE: &str = "jabber:x:conference";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Hats (XEP-0317).
 pub const HATS: &str = "urn:xmpp:hats:0";
+/// Ad-hoc commands (XEP-0050).
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// Result set management (XEP-0059).
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// Message archives (XEP-0313).
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// Forwarded stanzas (XEP-0297).
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// Retracted messages (XEP-0424).
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// Moderated retraction (XEP-0425).
+pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
+/// Corrections (XEP-0308).
+pub const CORRECT: &str = "urn:xmpp:message-correct:0";
+/// Versions of affiliation lists (XEP-0463).
+pub const MUC_AFFILIATIONS: &str = "urn:xmpp:muc:affiliations:1";
+/// FORM_TYPE of the registration with a room (XEP-0045 §7.10).
+pub const MUC_REGISTER: &str = "http://jabber.org/protocol/muc#register";
+/// FORM_TYPE of a request for voice (XEP-0045 §7.13).
+pub const MUC_REQUEST: &str = "http://jabber.org/protocol/muc#request";
+/// Names of rooms that are not taken (XEP-0307).
+pub const MUC_UNIQUE: &str = "http://jabber.org/protocol/muc#unique";
+/// Hashes of avatars in presence (XEP-0153).
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
+/// Validation of form fields (XEP-0122).
+pub const DATA_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// Personal cards (XEP-0054).
 pub const VCARD_TEMP: &str = "vcard-temp";
 /// Publish-subscribe (XEP-0060).

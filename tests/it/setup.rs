@@ -27,6 +27,7 @@ const CONFIG: &str = "
     login_failures_per_address_per_minute = 0
     registrations_per_address_per_minute = 0
     handshakes_per_address_per_minute = 0
+    room_messages_per_second = 0
 ";
 
 /// A pseudo-random source: the same seed, the same bytes (SplitMix64).
