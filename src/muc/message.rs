@@ -24,6 +24,7 @@ impl Room {
             MessageType::Normal => {
                 let x = message.child("x", ns::MUC_USER).cloned();
                 let x = x.ok_or(Condition::BadRequest)?;
+                self.spend(cx, &message.from.to_bare())?;
                 invite::handle(self, cx, &message, &x)
             }
             // §17.2, WIRE 40: wrongly typed.

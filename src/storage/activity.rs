@@ -71,3 +71,35 @@ impl Storage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RoomOptions;
+    use crate::storage::StoredRoom;
+
+    #[test]
+    fn one_row_per_room_that_goes_with_it() {
+        let mut storage = Storage::memory();
+        let jid = BareJid::parse("r@c.localhost").expect("an address");
+        let mut activity = StoredActivity { since_hour: 5, hour: 7, counts: vec![3, 0, 4_000] };
+        storage.room_activity_put(&jid, &activity).expect("no room, no row");
+        assert_eq!(storage.room_activity(&jid), Ok(None));
+        let options = RoomOptions::default();
+        let (secret, affiliations) = (Vec::new(), Vec::new());
+        let room = StoredRoom { jid: jid.clone(), options, secret, subject: None, affiliations };
+        storage.room_put(&room).expect("put");
+        for hour in 7..50 {
+            activity.hour = hour;
+            activity.counts.insert(0, 1);
+            activity.counts.truncate(25);
+            storage.room_activity_put(&jid, &activity).expect("put");
+            assert_eq!(storage.room_activity(&jid), Ok(Some(activity.clone())));
+        }
+        let rows = "SELECT count(*) FROM room_activity";
+        let count = |storage: &mut Storage| storage.read_one(rows, [], |row| row.get::<_, u32>(0));
+        assert_eq!(count(&mut storage), Ok(Some(1)));
+        storage.room_remove(&jid).expect("removed");
+        assert_eq!(count(&mut storage), Ok(Some(0)));
+    }
+}
