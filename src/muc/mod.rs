@@ -216,6 +216,7 @@ impl Muc {
     /// An account was removed, and its sessions have left: live rooms forget what it was to them,
     /// as storage has done, so that the next of its name inherits nothing. A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
+        self.resting.forget(account);
         for (_, room) in &mut self.rooms {
             room.paces.forget(account);
             let entry = room.affiliations.get(account);

@@ -187,6 +187,15 @@ impl Resting {
         paces
     }
 
+    /// An account is no more.
+    pub fn forget(&mut self, account: &BareJid) {
+        for paces in self.rooms.values_mut() {
+            if paces.accounts.remove(account).is_some() {
+                self.accounts -= 1;
+            }
+        }
+    }
+
     /// Forgets the rooms whose last wait is over, then those where it ends the soonest, until
     /// there is room for a good while.
     fn shrink(&mut self, now_ms: u64) {
@@ -371,7 +380,9 @@ mod tests {
         assert_eq!((resting.rooms.len(), resting.accounts), (0, 0), "all waits are over");
         resting.put(&jid(1), with(3, 101), 100);
         assert_eq!(resting.accounts, 3);
-        assert_eq!(resting.take(&jid(1)).accounts.len(), 3);
+        resting.forget(&jid(2));
+        assert_eq!(resting.accounts, 2);
+        assert_eq!(resting.take(&jid(1)).accounts.len(), 2);
         assert_eq!((resting.rooms.len(), resting.accounts), (0, 0));
         for number in 0..=RESTING_ACCOUNTS_MAX / 100 {
             resting.put(&jid(number), with(100, 1_000 + number as u64), 0);

@@ -219,7 +219,7 @@ impl Form {
         self.field("text-private", var, Some(label), values, &[])
     }
 
-    /// A whole number up to a bound. What is to be filled in says so (XEP-0122 §3.1, §4.2.2). It
+    /// A whole number up to a bound. What is to be filled in says so (XEP-0122 §3). It
     /// says its type in a result, too, as XEP-0500 §5.2 wants it.
     #[must_use]
     pub fn number(
