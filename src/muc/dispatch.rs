@@ -96,7 +96,7 @@ impl Muc {
                 } else if leave::means_gone(stanza) {
                     room.leave(cx, &stanza.from, &Payload::default(), &[333]);
                 }
-                self.settle(index);
+                self.settle(cx, index);
                 Ok(())
             }
             // WIRE 40: neither a join nor a leave.
@@ -123,11 +123,11 @@ impl Muc {
             && self.rooms[index].occupant_at(&stanza.from).is_some()
         {
             let result = self.rooms[index].resync(cx, &join);
-            self.settle(index);
+            self.settle(cx, index);
             return result;
         }
         if let Err(error) = self.check_visits(cx, origin) {
-            found.into_iter().for_each(|index| self.settle(index));
+            found.into_iter().for_each(|index| self.settle(cx, index));
             return Err(error);
         }
         let index = match found {
@@ -141,7 +141,7 @@ impl Muc {
         if join.is_creator && result.is_ok() {
             self.set_lock_timer(cx);
         }
-        self.settle(index);
+        self.settle(cx, index);
         result
     }
 
@@ -174,8 +174,7 @@ impl Muc {
                 if Some(occupant.nick.as_str()) != to.resource() {
                     return room.change_nick(cx, &stanza.from, to, payload);
                 }
-                room.update_presence(cx, &stanza.from, payload);
-                return Ok(());
+                return room.update_presence(cx, &stanza.from, payload);
             }
             let affiliation = room.affiliation_of(&stanza.from.to_bare());
             let reply = join::out_of_step(stanza, affiliation);
@@ -216,7 +215,7 @@ impl Muc {
         } else {
             room.handle_message(cx, kind, message)
         };
-        self.settle(index);
+        self.settle(cx, index);
         result
     }
 
@@ -248,7 +247,7 @@ impl Muc {
         if rows > 0 {
             self.allowances.charge(&request.account, rows, cx.now);
         }
-        self.settle(index);
+        self.settle(cx, index);
         if let Some(payload) = result? {
             cx.reply(origin, stanza, Some(payload));
         }
@@ -289,7 +288,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         kind: IqType::Get,
         feature: Some(ns::DISCO_INFO),
-        handler: |room, _, request| Ok(Some(room.disco_info(request.payload)?)),
+        handler: |room, cx, request| Ok(Some(room.disco_info(cx, request.payload)?)),
     },
     Route {
         name: "query",
