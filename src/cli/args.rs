@@ -52,7 +52,7 @@ Rooms, whether the server is running or not.
 
 Usage: tercet room list            shows all, hidden ones too, one a line:
                                    address, occupants, kind, listed or not, name
-       tercet room info ROOM       what there is to know of one: its owners, who is in
+       tercet room info ROOM       what there is to know of it: owners, who is in
        tercet room destroy ROOM    removes it with all that belongs to it; those who
                                    are in are told, with the reason if one is given
        tercet room forget ROOM     frees the name of a destroyed room, which is kept
