@@ -26,8 +26,11 @@ fn check_node(query: &Element) -> Result<(), Condition> {
     }
 }
 
-/// What a room can say of itself, and when it does: each line is a feature (§6.4, §16.3).
-const FEATURES: &[(&str, fn(&Room) -> bool)] = &[
+/// A feature, and whether a room has it.
+type Feature = (&'static str, fn(&Room) -> bool);
+
+/// What a room can say of itself beside its [`ROUTES`] (§6.4, §16.3).
+const FEATURES: &[Feature] = &[
     (ns::MUC, |_| true),
     (ns::MUC_STABLE_ID, |_| true),
     (ns::MUC_SELF_PING, |_| true),

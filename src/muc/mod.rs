@@ -2,9 +2,10 @@
 //!
 //! A stanza comes here with its sender stamped and its addresses parsed. This file finds the room
 //! (live, stored, or about to be made) and calls the file of the concept: join, leave, presence,
-//! message, private, admin, owner, invite, disco. Errors are values on their way to the router. A room's handlers note which sessions came and
-//! went; the index of sessions is brought up to date when they return, and a room that has nobody
-//! left is forgotten (stored ones are read again when somebody comes).
+//! message, private, admin, owner, invite, disco. Errors are values on their way to the router,
+//! which says who refuses (`by`). A room's handlers note which sessions came and went; the index of
+//! sessions is brought up to date when they return, and a room that has nobody left is forgotten
+//! (stored ones are read again when somebody comes).
 
 mod activity;
 mod admin;

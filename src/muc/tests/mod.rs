@@ -6,6 +6,7 @@ mod joining;
 mod leaks;
 mod lifecycle;
 mod seats;
+mod service;
 
 use std::io::IoSlice;
 use std::rc::Rc;
