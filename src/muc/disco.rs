@@ -104,8 +104,12 @@ impl Room {
     /// whoever could come and see for itself (§14.4).
     fn shows_inside_to(&self, asker: &BareJid) -> bool {
         let options = &self.options;
-        let is_open = options.public && !options.members_only && options.password.is_empty();
-        is_open && self.affiliation_of(asker) != Affiliation::Outcast
+        let may_enter = match self.affiliation_of(asker) {
+            Affiliation::Outcast => false,
+            Affiliation::None => options.public && !options.members_only,
+            _ => true,
+        };
+        may_enter && options.password.is_empty()
             || self.is_server_admin(asker)
             || self.occupants().any(|occupant| occupant.account == *asker)
     }

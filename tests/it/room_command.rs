@@ -119,11 +119,21 @@ fn rooms_of_a_stopped_server() {
     party.configure(romeo, "tea", PERSISTENT);
     party.enter(romeo, "den", "Romeo");
     party.unlock(romeo, "den");
+    party.enter(romeo, "tomb", "Romeo");
+    party.configure(romeo, "tomb", PERSISTENT);
+    let destroy = "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>";
+    party.send(
+        romeo,
+        &format!("<iq type='set' id='d' to='tomb@conference.localhost'>{destroy}</iq>"),
+    );
+    party.receive(romeo, "<iq type='result' id='d' from='tomb@conference.localhost'/>");
     // Without a word, right after the acknowledgement: what was stored is stored.
     party.driver.process.kill().unwrap_or_else(|why| panic!("{why}"));
     let setup = &party.driver.setup;
     let list = done(setup, &["room", "list"]);
     assert_eq!(list, "tea@conference.localhost\t0\tpersistent\tpublic\ttea\n");
+    let info = done(setup, &["room", "info", "tomb@conference.localhost"]);
+    assert!(info.contains("\ndestroyed: remembered until 2"), "{info}");
     let info = done(setup, &["room", "info", "tea@conference.localhost"]);
     assert!(info.contains("\nowner: romeo@localhost\n"), "{info}");
     assert!(info.contains("\noccupants: 0\n"), "{info}");
