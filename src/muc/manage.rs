@@ -41,7 +41,7 @@ impl Order {
                 let reason = Some(reason.trim()).filter(|reason| !reason.is_empty());
                 // Stanzas cannot carry them.
                 let is_bad = |c: char| {
-                    c.is_control() && !"\n\t".contains(c) || c >= '\u{fffe}' && c <= '\u{ffff}'
+                    c.is_control() && !"\n\t".contains(c) || ('\u{fffe}'..='\u{ffff}').contains(&c)
                 };
                 if reason.is_some_and(|reason| reason.contains(is_bad)) {
                     return Err("the reason has a control character".to_owned());
