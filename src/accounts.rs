@@ -77,10 +77,15 @@ pub fn change_password(
     Ok(())
 }
 
-/// Removes an account with everything of it.
+/// Removes an account with everything of it. Rooms that it owned alone stay, without an owner: who
+/// is to have them is for a server admin to say, who is an owner everywhere.
 pub fn remove(storage: &mut Storage, account: &BareJid) -> Result<(), AccountError> {
+    let orphans = storage.rooms_owned_alone(account)?;
     if !storage.account_remove(account)? {
         return Err(AccountError::NotFound(account.clone()));
+    }
+    for room in orphans {
+        log::warn!("{room} has no owner any more, {account} was the last; server admins manage it");
     }
     Ok(())
 }
@@ -102,10 +107,7 @@ impl fmt::Display for AccountError {
                 f.write_str("the password has a character that passwords may not have")
             }
             Self::BadPassword(PasswordError::TooLong) => f.write_str("the password is too long"),
-            Self::Storage(StorageError::Failed) => f.write_str("the database did not do it"),
-            Self::Storage(StorageError::Unavailable) => {
-                f.write_str("the database cannot be written at the moment")
-            }
+            Self::Storage(error) => error.fmt(f),
         }
     }
 }

@@ -13,6 +13,8 @@ Tercet, an XMPP chat server for rooms.
 Usage: tercet [serve] [-c FILE] [-d DATADIR] [--check]
        tercet user add|passwd|del JID
        tercet user list
+       tercet room list
+       tercet room info|destroy|forget ROOM
 
 The first minute:
     tercet                           serves localhost, for clients on this machine
@@ -45,6 +47,21 @@ The password is asked on a terminal; otherwise it is one line of standard input:
 Give the same -c and -d as to the server: they say where the data folder is.
 An account that is removed, or whose password changes, is logged out.";
 
+const ROOM_HELP: &str = "\
+Rooms, whether the server is running or not.
+
+Usage: tercet room list            shows all, hidden ones too, one a line:
+                                   address, occupants, kind, listed or not, name
+       tercet room info ROOM       what there is to know of it: owners, who is in
+       tercet room destroy ROOM    removes it with all that belongs to it; those who
+                                   are in are told, with the reason if one is given
+       tercet room forget ROOM     frees the name of a destroyed room, which is kept
+                                   for its owners for rooms.tombstone_days
+
+Give the same -c and -d as to the server: they say where the data folder is.
+An account in admin.jids may do all this, and more, with any client: it is an
+owner of every room.";
+
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
@@ -56,6 +73,8 @@ pub(super) enum Command {
     Check(Files),
     /// Change or list accounts.
     User(Files, Action),
+    /// List, show or destroy rooms: the request that a running server understands.
+    Room(Files, String),
 }
 
 /// What the options say of files.
@@ -87,18 +106,26 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, String> {
     if matches.opt_present("help") {
         return Ok(Command::Print(match words.first() {
             Some(&"user") => common_options().usage(USER_HELP),
+            Some(&"room") => room_options().usage(ROOM_HELP),
             _ => options.usage(HELP) + HELP_END,
         }));
     }
     let files = files(&matches)?;
     let is_check = matches.opt_present("check");
+    let reason = matches.opt_str("reason");
+    if reason.is_some() && !words.starts_with(&["room", "destroy"]) {
+        return Err("--reason goes with room destroy".to_owned());
+    }
     match words.as_slice() {
         [] | ["serve"] if is_check => Ok(Command::Check(files)),
         [] | ["serve"] => Ok(Command::Serve(files)),
-        ["user", ..] if is_check => Err("--check goes with serve, not with user".to_owned()),
+        [word @ ("user" | "room"), ..] if is_check => {
+            Err(format!("--check goes with serve, not with {word}"))
+        }
+        ["room", words @ ..] => Ok(Command::Room(files, room_request(words, reason)?)),
         ["user", words @ ..] => Ok(Command::User(files, action(words)?)),
         ["serve", word, ..] => Err(format!("serve takes no {word:?}")),
-        [word, ..] => Err(format!("no such command: {word:?}; there are serve and user")),
+        [word, ..] => Err(format!("no such command: {word:?}; there are serve, user and room")),
     }
 }
 
@@ -122,6 +149,25 @@ fn action(words: &[&str]) -> Result<Action, String> {
     }
 }
 
+fn room_request(words: &[&str], reason: Option<String>) -> Result<String, String> {
+    match *words {
+        ["list"] => Ok("list".to_owned()),
+        ["destroy", room] => Ok(format!("destroy {room}\n{}", reason.unwrap_or_default())),
+        [word @ ("info" | "forget"), room] => Ok(format!("{word} {room}")),
+        [word @ ("info" | "destroy" | "forget")] => {
+            Err(format!("room {word} needs an address, such as tea@conference.localhost"))
+        }
+        [word @ ("info" | "destroy" | "forget"), ..] => {
+            Err(format!("room {word} takes one address"))
+        }
+        ["list", word, ..] => Err(format!("room list takes no {word:?}")),
+        [] => Err("room needs one of list, info, destroy, forget".to_owned()),
+        [word, ..] => {
+            Err(format!("no such command: room {word:?}; there are list, info, destroy, forget"))
+        }
+    }
+}
+
 fn files(matches: &Matches) -> Result<Files, String> {
     let path = |name: &str| match matches.opt_str(name) {
         Some(path) if path.is_empty() => Err(format!("--{name} needs a path, not an empty text")),
@@ -130,10 +176,17 @@ fn files(matches: &Matches) -> Result<Files, String> {
     Ok(Files { config: path("config")?, data: path("data")? })
 }
 
-/// The options of `serve`, which are all that there are.
+/// All options that there are.
 fn options() -> Options {
-    let mut options = common_options();
+    let mut options = room_options();
     options.optflag("", "check", "check the configuration, then exit with 0 or 1");
+    options
+}
+
+/// The options of `room`.
+fn room_options() -> Options {
+    let mut options = common_options();
+    options.optopt("", "reason", "with room destroy: why, for those who are in", "TEXT");
     options
 }
 
@@ -142,7 +195,7 @@ fn common_options() -> Options {
     let mut options = Options::new();
     options.optopt("c", "config", "the configuration", "FILE");
     options.optopt("d", "data", "the data folder, instead of the one configured", "DATADIR");
-    options.optflag("h", "help", "show this, or with user: more about accounts");
+    options.optflag("h", "help", "show this; with user or room: more about those");
     options.optflag("V", "version", "show the version");
     options
 }
@@ -176,6 +229,14 @@ mod tests {
             ("user passwd a@b -d x", Command::User(named(None, Some("x")), Action::Passwd(jid()))),
             ("-c f user del a@b", Command::User(named(Some("f"), None), Action::Del(jid()))),
             ("user list", Command::User(none(), Action::List)),
+            ("room list", Command::Room(none(), "list".to_owned())),
+            ("room info r@c -d x", Command::Room(named(None, Some("x")), "info r@c".to_owned())),
+            ("room destroy r@c", Command::Room(none(), "destroy r@c\n".to_owned())),
+            (
+                "room --reason Cold destroy r@c",
+                Command::Room(none(), "destroy r@c\nCold".to_owned()),
+            ),
+            ("room forget r@c", Command::Room(none(), "forget r@c".to_owned())),
         ] {
             assert_eq!(parse_text(text), Ok(want), "{text}");
         }
@@ -196,6 +257,14 @@ mod tests {
             ("user rename a@b", "no such command: user \"rename\""),
             ("user list a@b", "user list takes no \"a@b\""),
             ("user list --check", "--check goes with serve"),
+            ("room list --check", "--check goes with serve"),
+            ("room", "room needs one of list"),
+            ("room list r@c", "room list takes no \"r@c\""),
+            ("room destroy", "room destroy needs an address"),
+            ("room destroy r@c because", "room destroy takes one address"),
+            ("room burn r@c", "no such command: room \"burn\""),
+            ("room forget r@c --reason x", "--reason goes with room destroy"),
+            ("--reason x", "--reason goes with room destroy"),
         ] {
             let error = parse_text(text).expect_err(text);
             assert!(error.contains(want), "{text}: {error}");
@@ -204,10 +273,13 @@ mod tests {
 
     #[test]
     fn help_and_version_everywhere() {
-        for text in ["--help", "-h", "serve --help", "user --help", "user add -h", "--help user"] {
+        for text in
+            ["--help", "-h", "serve --help", "user --help", "user add -h", "--help user", "room -h"]
+        {
             let Ok(Command::Print(help)) = parse_text(text) else { panic!("{text}") };
             assert!(help.contains("Usage: tercet"), "{text}");
             assert_eq!(help.contains("standard input"), text.contains("user"), "{text}");
+            assert_eq!(help.contains("why, for those"), !text.contains("user"), "{text}");
             assert!(help.contains("--data DATADIR"), "{text}");
             assert!(help.lines().all(|line| line.chars().count() <= 85), "{help}");
         }

@@ -2,8 +2,8 @@
 //! reply. Blocking, with deadlines; the server's side is in `net/`.
 //!
 //! A request is `user add JID`, `user passwd JID`, `user del JID` (the password on a second line
-//! where there is one) or `user list`, then the end of the writing side. A reply is `ok TEXT` or
-//! `error TEXT`, read to the end.
+//! where there is one), `user list`, or `room` and what [`crate::muc::Order`] reads; then the end
+//! of the writing side. A reply is `ok TEXT` or `error TEXT`, read to the end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -1,6 +1,6 @@
-//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`. `args` turns arguments
-//! into a `Command` without doing anything; `serve`, `check` and `user` do it; `control` talks to a
-//! running server, `password` to a person, `logging` writes the log.
+//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`. `args`
+//! turns arguments into a `Command` without doing anything; `serve`, `check`, `user` and `room` do
+//! it; `control` talks to a running server, `password` to a person, `logging` writes the log.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 fine, 1 could
 //! not (it says why), 2 usage, 3 something was dropped at shutdown.
@@ -13,6 +13,7 @@ mod check;
 mod control;
 mod logging;
 mod password;
+mod room;
 mod serve;
 mod user;
 
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::config::Config;
+use crate::storage::{DataFolder, FolderError};
 use args::{Command, Files};
 
 /// Could not start, or was refused.
@@ -45,6 +47,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
             print(&text);
             0
         }),
+        Ok(Command::Room(files, action)) => room::run(&files, &action).map(|text| {
+            print(&text);
+            0
+        }),
         Ok(Command::User(files, action)) => user::run(&files, &action).map(|text| {
             print(&text);
             0
@@ -67,6 +73,18 @@ fn load(files: &Files) -> Result<Config, String> {
         config.data.clone_from(data);
     }
     Ok(config)
+}
+
+/// The data folder, for a command that found no server to ask. `silent` is why there may be one
+/// after all.
+fn hold(config: &Config, silent: Option<&str>) -> Result<DataFolder, String> {
+    DataFolder::hold(&config.data).map_err(|error| match error {
+        FolderError::Held(_) => {
+            let why = silent.unwrap_or("its control socket is not there");
+            format!("{error}, but it does not answer: {why}")
+        }
+        FolderError::Unusable(text) => text,
+    })
 }
 
 /// A result. Whoever reads it may have left (`| head`): that is no failure.

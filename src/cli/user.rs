@@ -9,7 +9,7 @@ use crate::accounts::{self, AccountError};
 use crate::config::Config;
 use crate::cx::Entropy;
 use crate::net::entropy::SystemEntropy;
-use crate::storage::{DataFolder, FolderError, Storage};
+use crate::storage::Storage;
 
 /// Does it; the text is the result.
 pub(super) fn run(files: &Files, action: &Action) -> Result<String, String> {
@@ -53,13 +53,7 @@ fn on_folder(
     silent: Option<&str>,
 ) -> Result<String, String> {
     let is_new = !config.data.exists();
-    let folder = DataFolder::hold(&config.data).map_err(|error| match error {
-        FolderError::Held(_) => {
-            let why = silent.unwrap_or("its control socket is not there");
-            format!("{error}, but it does not answer: {why}")
-        }
-        FolderError::Unusable(text) => text,
-    })?;
+    let folder = super::hold(config, silent)?;
     let mut storage = Storage::open(folder.path(), config.storage.synchronous)?;
     let mut text = on_storage(&mut storage, config, &mut SystemEntropy::new(), action, password)
         .map_err(|error| error.to_string())?;
@@ -108,6 +102,7 @@ fn on_storage(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::DataFolder;
     use crate::storage::tests::TempFolder;
     use std::path::Path;
 

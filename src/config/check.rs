@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::error::ConfigError;
 use super::file::File;
@@ -343,7 +344,7 @@ impl Checker<'_> {
         self.within(&key("history_messages"), messages, 0, u64::from(HISTORY_MESSAGES_MAX))
     }
 
-    fn admins(&self, texts: &[String]) -> Result<Vec<BareJid>, ConfigError> {
+    fn admins(&self, texts: &[String]) -> Result<Rc<[BareJid]>, ConfigError> {
         let parse = |(index, text): (usize, &String)| {
             let jid = BareJid::parse(text).ok().filter(|jid| jid.local().is_some());
             jid.ok_or_else(|| {

@@ -16,6 +16,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -385,7 +386,7 @@ pub struct StorageOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
     /// Administrators of the whole server.
-    pub jids: Vec<BareJid>,
+    pub jids: Rc<[BareJid]>,
 }
 
 impl Default for Config {

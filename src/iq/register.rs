@@ -164,7 +164,7 @@ mod tests {
     fn world() -> Cx {
         let mut config = Config::default();
         config.sasl.iterations = 1;
-        config.admin.jids = vec![bare("admin@localhost")];
+        config.admin.jids = [bare("admin@localhost")].into();
         cx(config)
     }
 

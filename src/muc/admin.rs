@@ -103,10 +103,10 @@ impl Room {
 
         // §8.2: those who are kicked first, then the result, then all others.
         let (kicks, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(Verdict::is_kick);
-        let kicked = self.take_out(cx, &kicks, &actor);
+        let kicked = self.take_out(cx, &kicks, Some(&actor));
         cx.reply(origin, stanza, None);
-        self.tell_taken_out(cx, &kicked, &actor);
-        self.execute(cx, others, &actor);
+        self.tell_taken_out(cx, &kicked, Some(&actor));
+        self.execute(cx, others, Some(&actor));
         let tell_all = self.may_tell_all(plan.affiliations.len());
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
@@ -148,6 +148,7 @@ impl Room {
         if count == 0 {
             return Err(Condition::BadRequest.into());
         }
+        self.check_server_admins(&account, &plan.affiliations)?;
         self.check_list(cx, &plan.affiliations)?;
         Ok(plan)
     }
@@ -169,6 +170,9 @@ impl Room {
         let target = self.occupant_named(&nick).ok_or(Condition::ItemNotFound)?;
         if role == Role::None && target.seat(from).is_some() {
             return Err(Condition::Conflict.into()); // §8.2: oneself.
+        }
+        if self.is_server_admin(&target.account) && !self.is_server_admin(&from.to_bare()) {
+            return Err(Condition::NotAllowed.into()); // Above the owners of this room.
         }
         let target_rank = Rank { role: target.role, affiliation: target.affiliation };
         privilege::check_role(rank, target_rank, role)?;
@@ -203,14 +207,31 @@ impl Room {
         Ok(())
     }
 
+    /// A server admin is never banned, it would be an owner all the same; and what it has in this
+    /// room is taken from it by server admins alone.
+    pub fn check_server_admins(
+        &self,
+        actor: &BareJid,
+        changes: &AffiliationChanges,
+    ) -> Result<(), Condition> {
+        let is_refused = |(jid, (new, _)): (&BareJid, &(Affiliation, _))| {
+            let old = self.affiliations.get(jid).map(|entry| entry.affiliation);
+            let is_less = *new < old.unwrap_or_default() && !self.is_server_admin(actor);
+            self.is_server_admin(jid) && (is_less || *new == Affiliation::Outcast)
+        };
+        if changes.iter().any(is_refused) { Err(Condition::NotAllowed) } else { Ok(()) }
+    }
+
     /// What holds for the list as a whole: an owner remains, and it does not grow without bound.
     pub fn check_list(&self, cx: &Cx, changes: &AffiliationChanges) -> Result<(), StanzaError> {
         if changes.is_empty() {
             return Ok(());
         }
         let becomes_owner = changes.values().any(|(new, _)| *new == Affiliation::Owner);
-        let mut owners = self.accounts_with(Affiliation::Owner);
-        if !becomes_owner && owners.all(|owner| changes.contains_key(owner)) {
+        // A room may have lost its owner with the account; server admins manage it then.
+        let mut owners = self.accounts_with(Affiliation::Owner).peekable();
+        let had_owner = owners.peek().is_some();
+        if had_owner && !becomes_owner && owners.all(|owner| changes.contains_key(owner)) {
             return Err(Condition::Conflict.into()); // §10.4
         }
         let is_here = |jid: &BareJid| self.affiliations.contains_key(jid);

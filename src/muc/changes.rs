@@ -3,6 +3,7 @@
 //! asked for is read in admin.rs and owner.rs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::occupant::{Occupant, Payload};
 use super::presence::{self, Actor, Notice};
@@ -154,9 +155,22 @@ impl Room {
         verdicts
     }
 
+    /// The admins of the server are others now: those who gain or lose the rank hear of it.
+    pub fn set_admins(&mut self, cx: &mut Cx, admins: Rc<[BareJid]>) {
+        let old = std::mem::replace(&mut self.admins, admins);
+        if old == self.admins {
+            return;
+        }
+        let is_other = |jid: &BareJid| old.contains(jid) != self.admins.contains(jid);
+        let others = old.iter().chain(self.admins.iter()).filter(|jid| is_other(jid));
+        let changes = others.map(|jid| (jid.clone(), (self.affiliation_of(jid), None))).collect();
+        let verdicts = self.verdicts(&RoleChanges::new(), &changes, &[321]);
+        self.execute(cx, verdicts, None);
+    }
+
     /// Carries out verdicts that are no kicks. Those who are taken out go first, so that nobody who
     /// is about to go hears of the others.
-    pub fn execute(&mut self, cx: &mut Cx, verdicts: Vec<Verdict>, actor: &Actor) {
+    pub fn execute(&mut self, cx: &mut Cx, verdicts: Vec<Verdict>, actor: Option<&Actor>) {
         let is_removal = |verdict: &Verdict| verdict.role == Role::None;
         let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
         let removed = self.take_out(cx, &removals, actor);
@@ -177,21 +191,26 @@ impl Room {
         &mut self,
         cx: &mut Cx,
         removals: &'a [Verdict],
-        actor: &Actor,
+        actor: Option<&Actor>,
     ) -> Vec<(Occupant, &'a Verdict)> {
         let mut removed = Vec::new();
         for verdict in removals {
             self.set_affiliation(verdict);
-            let occupant = self.expel(cx, verdict.key, &verdict.notice(Some(actor)));
+            let occupant = self.expel(cx, verdict.key, &verdict.notice(actor));
             removed.extend(occupant.map(|occupant| (occupant, verdict)));
         }
         removed
     }
 
     /// The second half: those who remain hear of it.
-    pub fn tell_taken_out(&self, cx: &mut Cx, removed: &[(Occupant, &Verdict)], actor: &Actor) {
+    pub fn tell_taken_out(
+        &self,
+        cx: &mut Cx,
+        removed: &[(Occupant, &Verdict)],
+        actor: Option<&Actor>,
+    ) {
         for (occupant, verdict) in removed {
-            self.tell_gone(cx, occupant, &verdict.notice(Some(actor)));
+            self.tell_gone(cx, occupant, &verdict.notice(actor));
         }
     }
 

@@ -198,7 +198,9 @@ impl Muc {
         let is_error = kind == MessageType::Error;
         let account = message.from.to_bare();
         let found = if is_error { self.live(to) } else { self.find(cx, &account, to)? };
-        let index = found.ok_or(Condition::ItemNotFound)?;
+        let Some(index) = found else {
+            return Err(self.nothing_at(cx, &account, &to.to_bare()));
+        };
         let room = &mut self.rooms[index];
         let result = if is_seat {
             // §17.2: to others the room does not exist yet.
@@ -229,7 +231,9 @@ impl Muc {
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let account = stanza.from.to_bare();
-        let index = self.find(cx, &account, to)?.ok_or(Condition::ItemNotFound)?;
+        let Some(index) = self.find(cx, &account, to)? else {
+            return Err(self.nothing_at(cx, &account, &to.to_bare()));
+        };
         let room = &mut self.rooms[index];
         let was_stored = room.is_stored;
         let request = Request { origin, stanza, payload, account };
@@ -288,14 +292,16 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         kind: IqType::Get,
         feature: Some(ns::DISCO_INFO),
-        handler: |room, cx, request| Ok(Some(room.disco_info(cx, request.payload)?)),
+        handler: |room, cx, request| {
+            Ok(Some(room.disco_info(cx, &request.account, request.payload)?))
+        },
     },
     Route {
         name: "query",
         ns: ns::DISCO_ITEMS,
         kind: IqType::Get,
         feature: Some(ns::DISCO_ITEMS),
-        handler: |room, _, request| Ok(Some(room.disco_items(request.payload)?)),
+        handler: |room, _, request| Ok(Some(room.disco_items(&request.account, request.payload)?)),
     },
     Route {
         name: "query",

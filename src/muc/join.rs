@@ -75,7 +75,9 @@ impl Room {
     }
 
     fn check_password(&self, join: &Join<'_>) -> Result<(), Condition> {
-        if self.options.password.is_empty() || join.is_creator {
+        // A server admin could read the password in the configuration form.
+        let is_exempt = join.is_creator || self.is_server_admin(&join.account);
+        if self.options.password.is_empty() || is_exempt {
             return Ok(());
         }
         let given = join.x.child("password", ns::MUC).map(Element::text).unwrap_or_default();
@@ -92,8 +94,9 @@ impl Room {
     }
 
     fn check_capacity(&self, cx: &Cx, nick: &str, account: &BareJid) -> Result<(), StanzaError> {
-        if self.occupant_like(nick).is_some() {
-            return Ok(()); // One more session of an occupant.
+        // One more session of an occupant, or somebody whom no room keeps out.
+        if self.occupant_like(nick).is_some() || self.is_server_admin(account) {
+            return Ok(());
         }
         let limits = [self.options.occupants_max as usize, cx.config.limits.room_occupants];
         let max = limits.into_iter().filter(|max| *max > 0).min().unwrap_or(usize::MAX);

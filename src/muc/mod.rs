@@ -2,10 +2,10 @@
 //!
 //! A stanza comes here with its sender stamped and its addresses parsed. This file finds the room
 //! (live, stored, or about to be made) and calls the file of the concept: join, leave, presence,
-//! message, private, admin, owner, invite, disco. Errors are values on their way to the router;
-//! who says so (`by`) is added here, in one place. A room's handlers note which sessions came and
-//! went; the index of sessions is brought up to date when they return, and a room that has nobody
-//! left is forgotten (stored ones are read again when somebody comes).
+//! message, private, admin, owner, invite, disco. Errors are values on their way to the router,
+//! which says who refuses (`by`). A room's handlers note which sessions came and went; the index of
+//! sessions is brought up to date when they return, and a room that has nobody left is forgotten
+//! (stored ones are read again when somebody comes).
 
 mod activity;
 mod admin;
@@ -15,12 +15,15 @@ mod changes;
 mod config_form;
 mod disco;
 mod dispatch;
+mod graves;
 mod hats;
 mod history;
 mod ids;
 mod invite;
 mod join;
 mod leave;
+mod listing;
+mod manage;
 mod message;
 mod occupant;
 mod owner;
@@ -57,6 +60,7 @@ use allowance::Allowances;
 use pace::Resting;
 use room::Room;
 
+pub use manage::Order;
 pub use service::disco_info as service_disco_info;
 
 /// When a room could not be stored at the end of its lock, it is tried again after this long.
@@ -143,7 +147,6 @@ impl Muc {
             // RFC 6120 §8.3.1: what is an answer already is never answered.
             Err(_) if is_answer => Ok(()),
             Err(mut error) => {
-                error.by.get_or_insert_with(|| to.to_bare());
                 if is_join {
                     // WIRE 7: clients know by it that a join was refused.
                     error.extra_mut().payload = Some(Element::new("x", ns::MUC));
@@ -229,6 +232,16 @@ impl Muc {
         }
     }
 
+    /// Another configuration is in force: who is a server admin no longer is in each room what it
+    /// would be there without that, at once; and who has become one is an owner.
+    pub fn handle_reload(&mut self, cx: &mut Cx) {
+        let indexes: Vec<_> = self.rooms.iter().map(|(index, _)| index).collect();
+        for index in indexes {
+            self.rooms[index].set_admins(cx, cx.config.admin.jids.clone());
+            self.settle(cx, index);
+        }
+    }
+
     /// Shutdown, phase 3: one unavailable with 332 and 110 to each session of each occupant, no
     /// broadcast; from then on everything that comes is dropped silently, joins are refused.
     pub fn shut_down(&mut self, cx: &mut Cx) {
@@ -279,10 +292,12 @@ impl Muc {
         self.allowances.check(account, cx.now)?;
         let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
         self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
-        Ok(Some(self.insert(Room::load(cx, stored)?)))
+        let room = Room::load(cx, stored)?;
+        Ok(Some(self.insert(cx, room)))
     }
 
-    fn insert(&mut self, mut room: Room) -> usize {
+    fn insert(&mut self, cx: &Cx, mut room: Room) -> usize {
+        room.admins = cx.config.admin.jids.clone();
         self.rooms_made = self.rooms_made.wrapping_add(1);
         let entry = self.rooms.vacant_entry();
         let index = entry.key();

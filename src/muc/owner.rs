@@ -82,10 +82,7 @@ impl Room {
                 destroy.push(Element::new(name, ns::MUC_USER).with_text(text));
             }
         }
-        if self.is_stored {
-            cx.storage.room_remove(&self.jid)?;
-        }
-        self.remove_all(cx, &destroy);
+        self.end(cx, &destroy)?;
         cx.reply(origin, stanza, None);
         Ok(())
     }
@@ -99,6 +96,7 @@ impl Room {
         draft: Draft,
     ) -> Result<(), StanzaError> {
         let changes = self.listed_changes(&draft);
+        self.check_server_admins(&stanza.from.to_bare(), &changes)?;
         if !changes.is_empty() {
             self.check_list(cx, &changes).map_err(|error| match error.condition {
                 // §10.2: `conflict` where no owner remains; §10.1.3: a room never begins so.
@@ -202,7 +200,7 @@ impl Room {
         let is_small = self.may_tell_all(self.occupants_count());
         // §10.2, status 322: nobody who is no member stays in a members-only room.
         let verdicts = self.verdicts(&roles, changes, &[322]);
-        self.execute(cx, verdicts, &actor);
+        self.execute(cx, verdicts, Some(&actor));
         let absent = changes.iter().filter(|(jid, _)| !here.contains(jid));
         for (jid, (affiliation, _)) in absent.filter(|_| self.may_tell_all(changes.len())) {
             self.tell_absent(cx, jid, *affiliation, None);

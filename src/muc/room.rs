@@ -60,6 +60,8 @@ pub struct Room {
     pub activity: Activity,
     /// When its occupants have spoken.
     pub paces: Paces,
+    /// Admins of the whole server: owners of every room, though in no list of it.
+    pub admins: Rc<[BareJid]>,
     /// Set until the room is configured.
     pub lock: Option<Lock>,
     /// It is in the database. Invariant: equals `options.persistent` once it is unlocked.
@@ -98,6 +100,7 @@ impl Room {
             versions: Versions::default(),
             activity: Activity::default(),
             paces: Paces::default(),
+            admins: Rc::default(),
             lock: None,
             is_stored: false,
             is_destroyed: false,
@@ -121,20 +124,20 @@ impl Room {
         self.written_ms = Some(cx.now.mono_ms);
     }
 
-    /// The affiliation of an account: its own entry, else that of its domain (§9.2).
-    pub fn affiliation_of(&self, account: &BareJid) -> Affiliation {
-        self.affiliation_among(&self.affiliations, account)
+    /// True for an admin of the whole server.
+    pub fn is_server_admin(&self, account: &BareJid) -> bool {
+        self.admins.contains(account)
     }
 
-    /// The same in another list.
-    pub fn affiliation_among(
-        &self,
-        list: &BTreeMap<BareJid, AffiliationEntry>,
-        account: &BareJid,
-    ) -> Affiliation {
-        let entry = list.get(account).or_else(|| {
+    /// The affiliation of an account: that of a server admin, its own entry, else that of its
+    /// domain (§9.2).
+    pub fn affiliation_of(&self, account: &BareJid) -> Affiliation {
+        if self.is_server_admin(account) {
+            return Affiliation::Owner;
+        }
+        let entry = self.affiliations.get(account).or_else(|| {
             let domain = BareJid::parse(account.domain()).ok()?;
-            list.get(&domain)
+            self.affiliations.get(&domain)
         });
         entry.map_or(Affiliation::None, |entry| entry.affiliation)
     }
@@ -152,9 +155,11 @@ impl Room {
         Rank { role, affiliation: self.affiliation_of(account) }
     }
 
-    /// True for everyone but the creator while the room waits for its configuration (§7.2.10).
+    /// True for everyone but the creator, and server admins, while the room waits for its
+    /// configuration (§7.2.10).
     pub fn is_locked_for(&self, account: &BareJid) -> bool {
         self.lock.as_ref().is_some_and(|lock| lock.creator != *account)
+            && !self.is_server_admin(account)
     }
 
     /// True when presences of this role go to all (`muc#roomconfig_presencebroadcast`).

@@ -1,10 +1,8 @@
-//! The room service itself: what it tells of itself and of its rooms (XEP-0045 §6.2, §6.3), and
+//! The room service itself: what it tells of itself (XEP-0045 §6.2; of its rooms: listing.rs), and
 //! who may make a room (§7.2.11, §10.1.1).
 
-use std::collections::BTreeMap;
-
 use super::Muc;
-use super::allowance::DEAR_ROW;
+use super::graves;
 use super::room::{self, Lock, Room};
 use crate::config::RoomCreators;
 use crate::cx::Cx;
@@ -17,7 +15,7 @@ use crate::xmpp::{
 
 /// Features of the service beyond those of the small iq services (§6.2).
 pub const FEATURES: &[&str] =
-    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID];
+    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RSM, ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID];
 
 /// Bytes of a room's secret.
 const SECRET_BYTES: usize = 32;
@@ -48,39 +46,16 @@ impl Muc {
         if payload.attr("node").is_some_and(|node| !node.is_empty()) {
             return Err(Condition::ItemNotFound.into());
         }
-        let account = iq.from.to_bare();
-        self.allowances.check(&account, cx.now)?;
-        let stored = cx.storage.public_rooms(domain)?;
-        self.allowances.charge(&account, stored.len() * DEAR_ROW, cx.now);
-        Ok(self.public_rooms(stored, domain))
-    }
-
-    /// The public rooms, live and stored, in the order of their addresses (§6.3).
-    fn public_rooms(&self, stored: Vec<(BareJid, String)>, domain: &str) -> Element {
-        let mut rooms = BTreeMap::new();
-        for (jid, name) in stored {
-            let title = room::title(&name, &jid).to_owned();
-            rooms.insert(jid, title);
-        }
-        for (_, room) in self.rooms.iter().filter(|(_, room)| room.jid.domain() == domain) {
-            if room.options.public && room.lock.is_none() {
-                rooms.insert(room.jid.clone(), room.title().to_owned());
-            }
-        }
-        let mut items = Element::new("query", ns::DISCO_ITEMS);
-        for (jid, name) in rooms {
-            let item = Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid.as_str());
-            items.push(item.with_attr("name", name));
-        }
-        items
+        self.list_rooms(cx, &iq.from.to_bare(), domain, payload)
     }
 
     /// May this user make one more room (§10.1.1)?
     fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
+        let is_admin = cx.config.is_admin(from.bare_str());
         let may = match cx.config.rooms.create {
             RoomCreators::Anyone => true,
-            RoomCreators::Local => cx.config.is_account_domain(from.domain()),
-            RoomCreators::Admins => cx.config.is_admin(from.bare_str()),
+            RoomCreators::Local => is_admin || cx.config.is_account_domain(from.domain()),
+            RoomCreators::Admins => is_admin,
         };
         if !may {
             return Err(Condition::NotAllowed.into());
@@ -108,12 +83,16 @@ impl Muc {
         jid: &BareJid,
         creator: &Jid,
     ) -> Result<usize, StanzaError> {
+        let account = creator.to_bare();
+        let had_grave = graves::check_name(cx, &account, jid)?;
         self.check_creation(cx, creator)?;
+        if had_grave {
+            cx.storage.grave_remove(jid)?;
+        }
         let mut secret = vec![0; SECRET_BYTES];
         cx.entropy.fill(&mut secret);
         let options = cx.config.rooms.defaults.clone();
         let mut room = Room::new(jid.clone(), 0, options, secret);
-        let account = creator.to_bare();
         let owner = AffiliationEntry {
             jid: account.clone(),
             affiliation: Affiliation::Owner,
@@ -123,6 +102,6 @@ impl Muc {
         room.affiliations.insert(account.clone(), owner);
         let until_ms = cx.now.mono_ms + room::LOCK_MS;
         room.lock = Some(Lock { creator: account, until_ms });
-        Ok(self.insert(room))
+        Ok(self.insert(cx, room))
     }
 }

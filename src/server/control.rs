@@ -3,13 +3,15 @@
 
 use crate::accounts::{self, AccountError};
 use crate::cx::{AccountEnd, Now};
+use crate::muc::Order;
 use crate::xmpp::BareJid;
 
 use super::Server;
 
 impl Server {
     /// A request of the command line: `user add JID` and, on the next line, the password; `user
-    /// passwd JID` likewise; `user del JID`; `user list`. Returns `ok …` or `error …`.
+    /// passwd JID` likewise; `user del JID`; `user list`; `room …` as [`Order::parse`] reads it.
+    /// Returns `ok …` or `error …`.
     pub fn handle_control(&mut self, now: Now, request: &str) -> String {
         self.cx.now = now;
         self.begin_chain();
@@ -30,6 +32,9 @@ impl Server {
     }
 
     fn control(&mut self, request: &str) -> Result<String, String> {
+        if let Some(request) = request.strip_prefix("room ") {
+            return self.muc.carry_out(&mut self.cx, Order::parse(request)?);
+        }
         let (command, password) = match request.split_once('\n') {
             Some((command, rest)) => (command, rest.strip_suffix('\n').unwrap_or(rest)),
             None => (request, ""),

@@ -260,6 +260,9 @@ impl Server {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
         self.cx.config = config;
+        self.begin_chain();
+        self.muc.handle_reload(&mut self.cx);
+        self.finish_chain();
         // A limit of time may be nearer than before, or there was none.
         for id in self.sessions.ids() {
             self.set_timer(id);

@@ -63,13 +63,13 @@ impl Server {
         };
         if let Err(error) = self.dispatch(origin, stanza) {
             self.cx.storage.roll_back_handler();
-            self.reply_error(origin, &head, &error);
+            self.reply_error(origin, &head, error);
         }
     }
 
     /// The one place that builds error stanzas (RFC 6120 §8.3.1). Errors and results are never
     /// answered.
-    pub(super) fn reply_error(&mut self, origin: Target, head: &Stanza, error: &StanzaError) {
+    pub(super) fn reply_error(&mut self, origin: Target, head: &Stanza, mut error: StanzaError) {
         let kind = match head.kind {
             kind if kind.is_error() => return,
             StanzaKind::Iq(IqType::Result) => return,
@@ -81,6 +81,10 @@ impl Server {
         let mut reply = Stanza::new(kind, from, Some(head.from.clone())).with_id(head.id.clone());
         if let Some(payload) = error.extra.as_deref().and_then(|extra| extra.payload.clone()) {
             reply = reply.with_child(payload);
+        }
+        if self.cx.config.is_room_domain(reply.from.domain()) {
+            // WIRE 6: rooms say who refuses, whatever part of the server found the fault.
+            error.by.get_or_insert_with(|| reply.from.to_bare());
         }
         self.cx.send(origin, reply.with_child(error.to_element()));
     }

@@ -104,7 +104,7 @@ impl Server {
         let origin = Target::Local(id);
         match edge::stanza_of(element, full_jid, lang)? {
             Edge::Stanza(stanza) => self.handle_one(origin, stanza),
-            Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, &error),
+            Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, error),
         }
         Ok(())
     }

@@ -90,6 +90,8 @@ impl Storage {
         if is_removed {
             let sql = "DELETE FROM room_affiliation WHERE jid = ?1 AND affiliation <> 'outcast'";
             self.write(sql, [account.as_str()])?;
+            let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";
+            self.write(sql, [account.as_str()])?;
         }
         Ok(is_removed)
     }

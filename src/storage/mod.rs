@@ -41,6 +41,7 @@ use crate::config::Synchronous;
 pub use activity::StoredActivity;
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
+pub use graves::Grave;
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };

@@ -12,6 +12,13 @@ use super::{AffiliationEntry, Storage, StorageError, StoredRoom, StoredSubject};
 use crate::config::RoomOptions;
 use crate::xmpp::{Affiliation, BareJid};
 
+/// The index that answers for the list of public rooms alone: with `is_public` in it, since SQLite
+/// would read each row to see that it is what the index says.
+pub(super) const LISTED: &str = "
+DROP INDEX room_public;
+CREATE INDEX room_public ON room (domain, local, name, is_public) WHERE is_public;
+";
+
 impl Storage {
     /// A persistent room, whole.
     pub fn room(&mut self, room: &BareJid) -> Result<Option<StoredRoom>, StorageError> {
@@ -48,20 +55,96 @@ impl Storage {
         }))
     }
 
-    /// Addresses and names of the public stored rooms of a domain, sorted by address.
-    pub fn public_rooms(&mut self, domain: &str) -> Result<Vec<(BareJid, String)>, StorageError> {
-        // Answered by the index `room_public` alone: asked often, and there may be many.
+    /// Stored rooms of a domain whose local parts sort after a text, `rooms_max` at most, in that
+    /// order, with their names; of the public ones alone, unless `with_hidden`.
+    pub fn rooms_after(
+        &mut self,
+        domain: &str,
+        local: &str,
+        with_hidden: bool,
+        rooms_max: usize,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        // The public ones are read from the index `room_public` alone: asked often.
+        let sql = if with_hidden {
+            "SELECT local, name FROM room WHERE domain = ?1 AND local > ?2
+             ORDER BY local LIMIT ?3"
+        } else {
+            "SELECT local, name FROM room WHERE domain = ?1 AND local > ?2 AND is_public
+             ORDER BY local LIMIT ?3"
+        };
+        self.named_rooms(sql, domain, local, rooms_max)
+    }
+
+    /// The same before a text, backwards.
+    pub fn rooms_before(
+        &mut self,
+        domain: &str,
+        local: &str,
+        with_hidden: bool,
+        rooms_max: usize,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        let sql = if with_hidden {
+            "SELECT local, name FROM room WHERE domain = ?1 AND local < ?2
+             ORDER BY local DESC LIMIT ?3"
+        } else {
+            "SELECT local, name FROM room WHERE domain = ?1 AND local < ?2 AND is_public
+             ORDER BY local DESC LIMIT ?3"
+        };
+        self.named_rooms(sql, domain, local, rooms_max)
+    }
+
+    fn named_rooms(
+        &mut self,
+        sql: &'static str,
+        domain: &str,
+        local: &str,
+        rooms_max: usize,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        let rooms_max = i64::try_from(rooms_max).unwrap_or(i64::MAX);
+        self.read_all(sql, (domain, local, rooms_max), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// How many stored rooms of a domain have local parts that sort before a text.
+    pub fn rooms_count_before(
+        &mut self,
+        domain: &str,
+        local: &str,
+        with_hidden: bool,
+    ) -> Result<usize, StorageError> {
+        let sql = if with_hidden {
+            "SELECT count(*) FROM room WHERE domain = ?1 AND local < ?2"
+        } else {
+            "SELECT count(*) FROM room WHERE domain = ?1 AND local < ?2 AND is_public"
+        };
+        let count = self.read_one(sql, (domain, local), |row| row.get::<_, u32>(0))?;
+        Ok(count.unwrap_or_default() as usize)
+    }
+
+    /// All stored rooms with their names, and whether they are public.
+    pub fn rooms(&mut self) -> Result<Vec<(BareJid, String, bool)>, StorageError> {
         let rows = self.read_all(
-            "SELECT local || '@' || domain, name FROM room
-             WHERE domain = ?1 AND is_public ORDER BY local",
-            [domain],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+            "SELECT local || '@' || domain, name, is_public FROM room ORDER BY domain, local",
+            [],
+            |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let room = |(jid, name): (String, String)| Some((stored_jid(&jid)?, name));
-        let mut rooms: Vec<_> = rows.into_iter().filter_map(room).collect();
-        // Not quite the order of the index: '@' sorts after the '-' that a longer name may have.
-        rooms.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(rooms)
+        let room =
+            |(jid, name, is_public): (String, _, _)| Some((stored_jid(&jid)?, name, is_public));
+        Ok(rows.into_iter().filter_map(room).collect())
+    }
+
+    /// The stored rooms that an account owns alone.
+    pub fn rooms_owned_alone(&mut self, account: &BareJid) -> Result<Vec<BareJid>, StorageError> {
+        let texts = self.read_all(
+            "SELECT local || '@' || domain FROM room
+             WHERE id IN (SELECT room FROM room_affiliation
+                          WHERE jid = ?1 AND affiliation = 'owner')
+               AND NOT EXISTS (SELECT 1 FROM room_affiliation
+                               WHERE room = room.id AND affiliation = 'owner' AND jid <> ?1)
+             ORDER BY domain, local",
+            [account.as_str()],
+            |row| row.get::<_, String>(0),
+        )?;
+        Ok(texts.iter().filter_map(|text| stored_jid(text)).collect())
     }
 
     /// How many rooms are stored.
@@ -168,7 +251,7 @@ impl Storage {
 }
 
 /// The key of a room's row.
-fn key(room: &BareJid) -> (&str, &str) {
+pub(super) fn key(room: &BareJid) -> (&str, &str) {
     (room.domain(), room.local().unwrap_or_default())
 }
 
@@ -216,6 +299,21 @@ fn parse_options(room: &str, text: &str) -> RoomOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_of_public_rooms_reads_no_rows() {
+        let mut storage = Storage::memory();
+        for sql in [
+            "EXPLAIN QUERY PLAN SELECT local, name FROM room
+             WHERE domain = ?1 AND local > ?2 AND is_public ORDER BY local LIMIT 9",
+            "EXPLAIN QUERY PLAN SELECT count(*) FROM room
+             WHERE domain = ?1 AND local < ?2 AND is_public",
+        ] {
+            let plan = storage.read_all(sql, ("d", "l"), |row| row.get::<_, String>(3));
+            let plan = plan.expect("a plan").join("; ");
+            assert!(plan.contains("COVERING INDEX room_public"), "{plan}");
+        }
+    }
 
     #[test]
     fn options_of_other_versions_are_read() {

@@ -8,7 +8,7 @@
 
 use rusqlite::Connection;
 
-use super::{activity, archive, graves, hats, vcards, versions};
+use super::{activity, archive, graves, hats, rooms, vcards, versions};
 
 /// Schema version n is what the first n of these make.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     versions::SCHEMA,
     activity::SCHEMA,
     graves::SCHEMA,
+    rooms::LISTED,
 ];
 
 const FIRST: &str = "

@@ -152,6 +152,51 @@ fn rosters_belong_to_their_account() {
 }
 
 #[test]
+fn rooms_in_pages() {
+    let mut storage = Storage::memory();
+    for name in ["a", "b", "c", "d", "e"] {
+        let mut room = room(&format!("{name}@rooms"));
+        (room.options.public, room.options.name) = (name != "c", String::new());
+        storage.room_put(&room).expect("put");
+    }
+    storage.room_put(&room("b@other")).expect("put");
+    let text = |rooms: Result<Vec<(String, String)>, StorageError>| {
+        rooms.expect("read").into_iter().map(|(local, _)| local).collect::<String>()
+    };
+    for (after, with_hidden, max, want) in
+        [("", false, 9, "abde"), ("a", false, 2, "bd"), ("bb", true, 2, "cd"), ("e", true, 2, "")]
+    {
+        assert_eq!(text(storage.rooms_after("rooms", after, with_hidden, max)), want);
+    }
+    for (before, with_hidden, max, want) in
+        [("z", false, 9, "edba"), ("e", false, 2, "db"), ("d", true, 2, "cb"), ("a", true, 2, "")]
+    {
+        assert_eq!(text(storage.rooms_before("rooms", before, with_hidden, max)), want);
+    }
+    assert_eq!(storage.rooms_count_before("rooms", "d", false), Ok(2));
+    assert_eq!(storage.rooms_count_before("rooms", "d", true), Ok(3));
+    assert_eq!(storage.rooms().map(|rooms| rooms.len()), Ok(6));
+}
+
+#[test]
+fn rooms_that_are_owned_alone() {
+    let mut storage = Storage::memory();
+    let entry = |jid: &str, affiliation| {
+        let jid = BareJid::parse(jid).expect("an address");
+        AffiliationEntry { jid, affiliation, nick: None, reason: None }
+    };
+    let (romeo, juliet) = ("romeo@localhost", "juliet@localhost");
+    for (name, owners) in [("one", &[romeo][..]), ("two", &[romeo, juliet]), ("not", &[juliet])] {
+        let affiliations =
+            owners.iter().map(|owner| entry(owner, Affiliation::Owner)).collect::<Vec<_>>();
+        let stored = StoredRoom { affiliations, ..room(&format!("{name}@rooms")) };
+        storage.room_put(&stored).expect("put");
+    }
+    let alone = storage.rooms_owned_alone(&jid(romeo)).expect("read");
+    assert_eq!(alone, [jid("one@rooms")]);
+}
+
+#[test]
 fn rooms_whole_and_in_parts() {
     let mut storage = Storage::memory();
     let tea = room("tea@conference.localhost");
@@ -161,18 +206,18 @@ fn rooms_whole_and_in_parts() {
     assert_eq!(storage.room(&tea.jid), Ok(Some(tea.clone())));
     assert_eq!(storage.rooms_count(), Ok(3));
     let listed = |storage: &mut Storage| {
-        let rooms = storage.public_rooms("conference.localhost").expect("list");
-        rooms.into_iter().map(|(jid, name)| format!("{jid} {name}")).collect::<Vec<_>>()
+        let rooms = storage.rooms_after("conference.localhost", "", false, 9).expect("list");
+        rooms.into_iter().map(|(local, name)| format!("{local} {name}")).collect::<Vec<_>>()
     };
-    let both = ["tea-2@conference.localhost Tea", "tea@conference.localhost Tea"];
+    let both = ["tea Tea", "tea-2 Tea"];
     assert_eq!(listed(&mut storage), both);
     let mut options = tea.options.clone();
     (options.name, options.public) = ("Coffee".to_owned(), true);
     storage.room_options(&tea.jid, &options).expect("options");
-    assert_eq!(listed(&mut storage), [both[0], "tea@conference.localhost Coffee"]);
+    assert_eq!(listed(&mut storage), ["tea Coffee", both[1]]);
     options.public = false;
     storage.room_options(&tea.jid, &options).expect("options");
-    assert_eq!(listed(&mut storage), both[..1]);
+    assert_eq!(listed(&mut storage), both[1..]);
 
     let mut want = tea.clone();
     want.options.moderated = true;

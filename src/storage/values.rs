@@ -1,5 +1,7 @@
 //! What storage takes and gives: plain values, without behaviour, and the two ways to fail.
 
+use std::fmt;
+
 use crate::config::RoomOptions;
 use crate::xmpp::{Affiliation, BareJid};
 
@@ -10,6 +12,15 @@ pub enum StorageError {
     Failed,
     /// The transaction is lost, or storage is read-only until a probe works.
     Unavailable,
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed => "the database did not do it",
+            Self::Unavailable => "the database cannot be written at the moment",
+        })
+    }
 }
 
 impl From<StorageError> for crate::xmpp::StanzaError {

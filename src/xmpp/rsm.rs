@@ -11,9 +11,9 @@ pub enum From {
     /// The first page.
     #[default]
     Start,
-    /// What follows this item (§2.3).
+    /// What follows this item (§2.2).
     After(String),
-    /// What precedes this item (§2.4).
+    /// What precedes this item (§2.3).
     Before(String),
     /// The last page (§2.5): an empty `<before/>`.
     End,
@@ -68,7 +68,8 @@ impl Page {
     }
 
     /// Cuts the page out of a whole list in memory, `items_max` at most. `Err` (`item-not-found`)
-    /// when the item is not there from which the page is asked for (§2.3, §2.6).
+    /// when the item is not there from which the page is asked for (§2.4); a place behind the end
+    /// is an empty page (§2.6).
     pub fn cut<'a, T>(
         &self,
         list: &'a [T],
@@ -91,8 +92,10 @@ impl Page {
                 (end.saturating_sub(size), end)
             }
             From::End => (list.len().saturating_sub(size), list.len()),
-            From::Index(index) if *index < list.len() || *index == 0 => (*index, index + size),
-            From::Index(_) => return Err(Condition::ItemNotFound),
+            From::Index(index) => {
+                let start = (*index).min(list.len());
+                (start, start.saturating_add(size))
+            }
         };
         let page = &list[start..end.min(list.len())];
         let first = page.first().map(|item| (id(item).to_owned(), Some(start)));
@@ -167,7 +170,8 @@ mod tests {
         assert_eq!(cut(Some(2), From::Before("d".into()), 9).as_deref(), Ok("bc"));
         assert_eq!(cut(Some(2), From::End, 9).as_deref(), Ok("de"));
         assert_eq!(cut(Some(2), From::Index(4), 9).as_deref(), Ok("e"));
-        assert_eq!(cut(Some(2), From::Index(5), 9), Err(Condition::ItemNotFound));
+        assert_eq!(cut(Some(2), From::Index(5), 9).as_deref(), Ok(""));
+        assert_eq!(cut(Some(2), From::Index(usize::MAX), 9).as_deref(), Ok(""));
         assert_eq!(cut(None, From::After("x".into()), 9), Err(Condition::ItemNotFound));
     }
 }
