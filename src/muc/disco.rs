@@ -7,7 +7,7 @@ use crate::config::Whois;
 use crate::xml::Element;
 use crate::xmpp::dataform::Form;
 use crate::xmpp::disco::{DiscoInfo, Identity};
-use crate::xmpp::{Condition, ns};
+use crate::xmpp::{BareJid, Condition, ns};
 
 /// Reserved nicks (§7.12).
 const NODE_RESERVED_NICK: &str = "x-roomuser-item";
@@ -26,7 +26,12 @@ fn check_node(query: &Element) -> Result<(), Condition> {
 
 impl Room {
     /// disco#info (§6.4).
-    pub fn disco_info(&self, query: &Element) -> Result<Element, Condition> {
+    pub fn disco_info(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
+        if let Some(node) = query.attr("node")
+            && let Some(info) = self.command_info(account, node)
+        {
+            return Ok(info?.to_element(Some(node)));
+        }
         check_node(query)?;
         let options = &self.options;
         let pair =
@@ -42,6 +47,7 @@ impl Room {
                     ns::MUC_STABLE_ID,
                     ns::MUC_SELF_PING,
                     ns::OCCUPANT_ID,
+                    ns::HATS,
                     ns::SID,
                     pair(!options.password.is_empty(), "muc_passwordprotected", "muc_unsecured"),
                     pair(options.public, "muc_public", "muc_hidden"),
@@ -69,6 +75,13 @@ impl Room {
             form = form.text("muc#roominfo_subject", "Subject", &subject.text());
         }
         let subject_mod = flag(options.change_subject);
+        if let Some(hash) = self.hats.hash() {
+            form = form.text("hats#hash", "Hats hash", &hash); // XEP-0317 §2
+        }
+        let avatars: Vec<_> = self.avatar_hashes().iter().map(String::as_str).collect();
+        if !avatars.is_empty() {
+            form = form.lines("muc#roominfo_avatarhash", "Avatar hash", &avatars); // XEP-0486 §3.3
+        }
         form.text("muc#roominfo_subjectmod", "Participants may change the subject", subject_mod)
             .text("muc#roominfo_occupants", "Occupants", &self.occupants_count().to_string())
             .text(
@@ -80,7 +93,13 @@ impl Room {
     }
 
     /// disco#items (§6.5): the occupants where that is allowed, else nothing.
-    pub fn disco_items(&self, query: &Element) -> Result<Element, Condition> {
+    pub fn disco_items(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
+        if let Some(node) = query.attr("node")
+            && let Some(items) = self.command_items(account, node)
+        {
+            let list = Element::new("query", ns::DISCO_ITEMS).with_attr("node", node);
+            return Ok(items.into_iter().fold(list, Element::with_child));
+        }
         check_node(query)?;
         let items = Element::new("query", ns::DISCO_ITEMS);
         if !self.options.occupants_in_disco {

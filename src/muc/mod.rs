@@ -16,6 +16,7 @@ mod config_form;
 mod disco;
 mod dispatch;
 mod hats;
+mod hats_commands;
 mod history;
 mod ids;
 mod invite;
@@ -214,12 +215,14 @@ impl Muc {
     /// as storage has done, so that the next of its name inherits nothing. A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         for (_, room) in &mut self.rooms {
+            let had_hats = room.hats.forget(account);
             let entry = room.affiliations.get(account);
-            if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
+            let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
+            if was_known {
                 room.affiliations.remove(account);
-                if room.is_stored {
-                    room.mark_written(cx);
-                }
+            }
+            if (was_known || had_hats) && room.is_stored {
+                room.mark_written(cx);
             }
         }
     }
@@ -272,8 +275,10 @@ impl Muc {
         }
         self.allowances.check(account, cx.now)?;
         let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
-        self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
-        Ok(Some(self.insert(Room::load(cx, stored)?)))
+        let room = Room::load(cx, stored)?;
+        let rows = 1 + room.affiliations.len() + room.hats.len() + room.hats.assigned_count();
+        self.allowances.charge(account, rows, cx.now);
+        Ok(Some(self.insert(room)))
     }
 
     fn insert(&mut self, mut room: Room) -> usize {

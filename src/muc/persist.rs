@@ -69,7 +69,9 @@ impl Room {
     pub fn read_again(&mut self, cx: &mut Cx) {
         self.written_ms = None;
         let stored = cx.storage.room(&self.jid);
-        match stored.and_then(|stored| self.load_rest(cx).map(|()| stored)) {
+        let is_stored = matches!(stored, Ok(Some(_)));
+        let rest = if is_stored { self.load_rest(cx) } else { Ok(()) };
+        match stored.and_then(|stored| rest.map(|()| stored)) {
             Ok(Some(stored)) => {
                 self.is_stored = true;
                 self.take_stored(stored);
@@ -88,6 +90,7 @@ impl Room {
             if let Some(occupant) = self.occupant_mut(key) {
                 occupant.affiliation = affiliation;
             }
+            self.wear_hats_of(key);
         }
     }
 }

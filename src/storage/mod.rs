@@ -40,9 +40,11 @@ use crate::config::Synchronous;
 
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
+pub use hats::Hat;
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };
+pub use vcards::StoredVcard;
 
 /// The file in the data folder.
 const FILE_NAME: &str = "tercet.db";
