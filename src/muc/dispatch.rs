@@ -246,7 +246,7 @@ impl Muc {
         let result = may_ask.and_then(|()| answer(room, cx, &request));
         let rows = match &result {
             // The room was written, or removed, as a whole.
-            _ if room.is_stored != was_stored => (1 + room.affiliations.len()) * DEAR_ROW,
+            _ if room.is_stored != was_stored => room.rows_count() * DEAR_ROW,
             Ok(Some(list)) if payload.ns == ns::COMMANDS => rows_of_command(list),
             Ok(Some(list)) => list.children.len(),
             Ok(None) if payload.ns == ns::VCARD_TEMP => VCARD_ROWS,

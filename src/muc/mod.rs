@@ -276,8 +276,7 @@ impl Muc {
         self.allowances.check(account, cx.now)?;
         let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
         let room = Room::load(cx, stored)?;
-        let rows = 1 + room.affiliations.len() + room.hats.len() + room.hats.assigned_count();
-        self.allowances.charge(account, rows, cx.now);
+        self.allowances.charge(account, room.rows_count(), cx.now);
         Ok(Some(self.insert(room)))
     }
 

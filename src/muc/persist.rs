@@ -28,6 +28,11 @@ impl Room {
         Ok(room)
     }
 
+    /// Rows that it takes when it is read or written as a whole.
+    pub fn rows_count(&self) -> usize {
+        1 + self.affiliations.len() + self.hats.len() + self.hats.assigned_count()
+    }
+
     /// Reads what is stored beside the room itself.
     fn load_rest(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
         self.load_hats(cx)?;

@@ -127,3 +127,56 @@ impl Storage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RoomOptions;
+    use crate::storage::StoredRoom;
+
+    fn jid(text: &str) -> BareJid {
+        BareJid::parse(text).expect("an address")
+    }
+
+    #[test]
+    fn hats_belong_to_their_room() {
+        let mut storage = Storage::memory();
+        let [tea, milk] = ["tea@c", "milk@c"].map(jid);
+        for room in [&tea, &milk] {
+            let (jid, options) = (room.clone(), RoomOptions::default());
+            let (secret, subject, affiliations) = (vec![], None, vec![]);
+            let room = StoredRoom { jid, options, secret, subject, affiliations };
+            storage.room_put(&room).expect("put");
+        }
+        let hat = |uri: &str, title: &str| Hat {
+            uri: uri.into(),
+            title: title.into(),
+            lang: Some("en".into()),
+            hue: None,
+        };
+        for room in [&tea, &milk] {
+            storage.room_hat_put(room, &hat("u:b", "B")).expect("put");
+            storage.room_hat_put(room, &hat("u:a", "A")).expect("put");
+            storage.room_hat_give(room, &jid("x@h"), "u:b").expect("give");
+        }
+        storage.room_hat_put(&tea, &hat("u:b", "C")).expect("changed");
+        assert_eq!(storage.room_hats(&tea), Ok(vec![hat("u:a", "A"), hat("u:b", "C")]));
+        assert_eq!(storage.room_hats(&milk), Ok(vec![hat("u:a", "A"), hat("u:b", "B")]));
+        storage.room_hat_give(&tea, &jid("x@h"), "u:a").expect("give");
+        storage.room_hat_take(&tea, &jid("x@h"), "u:b").expect("take");
+        let worn = |uri: &str| Ok(vec![(jid("x@h"), uri.to_owned())]);
+        assert_eq!(storage.room_hats_worn(&tea), worn("u:a"));
+        storage.room_hat_remove(&tea, "u:a").expect("remove");
+        assert_eq!(storage.room_hats_worn(&tea), Ok(vec![]));
+        assert_eq!(storage.room_hats_worn(&milk), worn("u:b"));
+        storage.room_hats_forget(&jid("x@h")).expect("forget");
+        assert_eq!(storage.room_hats_worn(&milk), Ok(vec![]));
+
+        let failed = Err(StorageError::Failed);
+        assert_eq!(storage.room_hat_put(&jid("none@c"), &hat("u:a", "A")), failed);
+        assert_eq!(storage.room_hat_give(&jid("none@c"), &jid("x@h"), "u:a"), failed);
+        assert_eq!(storage.room_hat_give(&tea, &jid("x@h"), "u:unknown"), failed);
+        storage.room_remove(&milk).expect("remove");
+        assert_eq!(storage.room_hats(&milk), Ok(vec![]));
+    }
+}

@@ -68,3 +68,39 @@ impl Storage {
         one_row(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RoomOptions;
+    use crate::storage::StoredRoom;
+
+    #[test]
+    fn a_card_belongs_to_its_room() {
+        let mut storage = Storage::memory();
+        let jid = BareJid::parse("tea@c").expect("an address");
+        let card = |photos: &[&str], xml: &str| StoredVcard {
+            photos: photos.iter().map(|hash| (*hash).to_owned()).collect(),
+            xml: xml.to_owned(),
+        };
+        let first = card(&["aa", "bb"], "<vCard/>");
+        assert_eq!(storage.room_vcard_put(&jid, Some(&first)), Err(StorageError::Failed));
+        let room = StoredRoom {
+            jid: jid.clone(),
+            options: RoomOptions::default(),
+            secret: vec![],
+            subject: None,
+            affiliations: vec![],
+        };
+        storage.room_put(&room).expect("put");
+        assert_eq!(storage.room_vcard(&jid), Ok(None));
+        assert_eq!(storage.room_vcard_photos(&jid), Ok(vec![]));
+        for card in [first, card(&[], "<vCard>2</vCard>")] {
+            storage.room_vcard_put(&jid, Some(&card)).expect("put");
+            assert_eq!(storage.room_vcard(&jid), Ok(Some(card.xml)));
+            assert_eq!(storage.room_vcard_photos(&jid), Ok(card.photos));
+        }
+        storage.room_vcard_put(&jid, None).expect("removed");
+        assert_eq!(storage.room_vcard(&jid), Ok(None));
+    }
+}
