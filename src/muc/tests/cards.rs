@@ -159,7 +159,7 @@ fn hats_that_are_worn_are_counted() {
     let mut world = World::new();
     let owner = world.user("romeo@localhost/a");
     world.room(&[(&owner, "R")]);
-    let mut give = |world: &mut World, jid: &str, hat: usize| {
+    let give = |world: &mut World, jid: &str, hat: usize| {
         let uri = format!("u:{hat}");
         let given = world.hat(&owner, "assign", &[("jid", jid), ("uri", &uri)]);
         world.bytes(&owner);
