@@ -62,6 +62,8 @@ struct Plan {
     names: Vec<&'static str>,
     quick: bool,
     options: Options,
+    /// Tercet's rooms archive.
+    archive: bool,
 }
 
 fn run(arguments: &[String]) -> Result<(), String> {
@@ -72,6 +74,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     flags.optopt("", "domain", "the domain of the accounts [localhost]", "D");
     flags.optopt("", "rooms", "the domain of the rooms [conference.localhost]", "D");
     flags.optflag("", "tls", "over TLS, not in the clear (for --target; Tercet has both)");
+    flags.optflag("", "archive", "rooms are persistent, and archive what is said (Tercet)");
     flags.optflag("", "no-bare", "without the bare loop");
     flags.optflag("", "quick", "small and short: does it work at all");
     flags.optflag("", "bench", "(given by cargo)");
@@ -99,7 +102,8 @@ fn run(arguments: &[String]) -> Result<(), String> {
         quick,
         run: 0,
     };
-    let mut plan = Plan { names, quick, options };
+    let archive = matches.opt_present("archive");
+    let mut plan = Plan { names, quick, options, archive };
     process::raise_open_files()?;
     process::pin(0, 1)?;
     let rows = match matches.opt_str("target") {
@@ -154,7 +158,7 @@ impl Plan {
                     }
                     for bare in servers {
                         let server = match bare {
-                            None => Process::tercet(&data.path)?,
+                            None => Process::tercet(&data.path, self.archive)?,
                             Some(write_each) => Process::bare(write_each, tls)?,
                         };
                         self.options.bare = bare.is_some();

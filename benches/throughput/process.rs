@@ -115,13 +115,14 @@ impl Process {
         Ok(process)
     }
 
-    /// Tercet, as built, on a data folder of [`make_data`].
-    pub fn tercet(data: &Path) -> Result<Self, String> {
+    /// Tercet, as built, on a data folder of [`make_data`]; with `archive` its rooms are
+    /// persistent and archive what is said.
+    pub fn tercet(data: &Path, archive: bool) -> Result<Self, String> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(told)?;
         let address = free.local_addr().map_err(told)?;
         drop(free);
         let file = data.join("bench.toml");
-        std::fs::write(&file, configuration(address, data)?).map_err(told)?;
+        std::fs::write(&file, configuration(address, data, archive)?).map_err(told)?;
         let log = data.join("bench.log");
         let log_file = std::fs::File::create(&log).map_err(told)?;
         let child = Command::new(env!("CARGO_BIN_EXE_tercet"))
@@ -132,7 +133,8 @@ impl Process {
             .spawn()
             .map_err(told)?;
         let pid = child.id();
-        let label = concat!("Tercet ", env!("CARGO_PKG_VERSION")).to_owned();
+        let label = concat!("Tercet ", env!("CARGO_PKG_VERSION"));
+        let label = if archive { format!("{label}, archiving") } else { label.to_owned() };
         let mut process = Self { label, address, pid, child: Some(child), log: Some(log) };
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
@@ -223,12 +225,12 @@ fn terminate(child: &Child) {
 }
 
 /// No limits, no need for TLS.
-fn configuration(address: SocketAddr, data: &Path) -> Result<String, String> {
+fn configuration(address: SocketAddr, data: &Path, archive: bool) -> Result<String, String> {
     let data = toml::Value::from(data.to_str().ok_or("the data folder's name is not UTF-8")?);
     let mut text = format!(
         "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
          [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
-         [sasl]\niterations = {ITERATIONS}\n[limits]\n"
+         [sasl]\niterations = {ITERATIONS}\n[rooms.defaults]\npersistent = {archive}\n[limits]\n"
     );
     let limits = toml::Table::try_from(Limits::default()).map_err(told)?;
     for key in limits.keys() {

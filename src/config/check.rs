@@ -10,8 +10,8 @@ use super::error::ConfigError;
 use super::file::File;
 use super::read::Places;
 use super::{
-    Admin, C2s, Config, Limits, Registration, RoomOptions, Rooms, Sasl, Shutdown, StorageOptions,
-    Tls,
+    Admin, C2s, Config, Limits, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX, Registration,
+    RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl, Shutdown, StorageOptions, Tls,
 };
 use crate::xmpp::{BareJid, Role};
 
@@ -39,6 +39,9 @@ const SHUTDOWN_MS_MAX: u64 = 600_000;
 
 /// The largest number of bytes in a limit (1 TiB), so that sums and products of limits fit.
 const BYTES_MAX: u64 = 1 << 40;
+
+/// Messages that one account may send to a room per second.
+const MESSAGES_PER_SECOND_MAX: u64 = 1_000_000;
 
 /// Messages of history that a room may keep by default.
 const HISTORY_MESSAGES_MAX: u32 = 10_000;
@@ -247,6 +250,8 @@ impl Checker<'_> {
         for (name, value) in bytes {
             self.within(&format!("limits.{name}"), value, 0, BYTES_MAX)?;
         }
+        let messages = u64::from(limits.room_messages_per_second);
+        self.within("limits.room_messages_per_second", messages, 0, MESSAGES_PER_SECOND_MAX)?;
         self.limits_together(limits)
     }
 
@@ -326,8 +331,14 @@ impl Checker<'_> {
             let message = format!("more than limits.room_occupants ({most})");
             return Err(self.wrong(&[&key("occupants_max"), "limits.room_occupants"], message));
         }
-        let seconds = u64::from(options.slow_mode_seconds);
-        self.within(&key("slow_mode_seconds"), seconds, 0, SECONDS_MAX)?;
+        let bounded = [
+            ("slow_mode_seconds", options.slow_mode_seconds, SLOW_MODE_SECONDS_MAX),
+            ("messages_per_minute", options.messages_per_minute, MESSAGES_PER_MINUTE_MAX),
+            ("message_bytes", options.message_bytes, MESSAGE_BYTES_MAX),
+        ];
+        for (name, value, most) in bounded {
+            self.within(&key(name), u64::from(value), 0, u64::from(most))?;
+        }
         let messages = u64::from(options.history_messages);
         self.within(&key("history_messages"), messages, 0, u64::from(HISTORY_MESSAGES_MAX))
     }

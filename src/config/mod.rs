@@ -123,6 +123,13 @@ pub enum Whois {
     Moderators,
 }
 
+/// Seconds of slow mode at most: a day.
+pub const SLOW_MODE_SECONDS_MAX: u32 = 86_400;
+/// The largest limit of messages per minute that a room may have.
+pub const MESSAGES_PER_MINUTE_MAX: u32 = 60_000;
+/// The largest limit of bytes of a message that a room may have.
+pub const MESSAGE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
 /// The options of a room: the configuration form, `[rooms.defaults]`, and what is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,9 +174,11 @@ pub struct RoomOptions {
     pub archive: bool,
     /// Seconds between two messages of one user (XEP-0500); 0: none.
     pub slow_mode_seconds: u32,
-    /// Messages of one user per minute; 0: no limit but that of the service.
+    /// Messages of one user per minute, of which a minute's worth may come at once; 0: no limit
+    /// but that of the service. Admins and owners have none.
     pub messages_per_minute: u32,
-    /// Bytes of a message; 0: no limit but `limits.stanza_bytes`.
+    /// Bytes of what a client puts into a message; 0: no limit but `limits.stanza_bytes`. Admins
+    /// and owners have none.
     pub message_bytes: u32,
 }
 
@@ -282,8 +291,8 @@ pub struct Limits {
     pub room_affiliations: usize,
     /// Bytes of history kept per room.
     pub room_history_bytes: usize,
-    /// Messages that one occupant may send to a room per second in the long run; a burst of
-    /// five seconds' worth is let through.
+    /// Stanzas of one account that a room passes on per second in the long run (messages to all
+    /// or to one, joins, changes of nick or presence); five seconds' worth may come at once.
     pub room_messages_per_second: u32,
     /// Messages kept in the archive of one room.
     pub room_archive_messages: usize,

@@ -40,7 +40,11 @@ fn values_arrive() {
         name = 'Room'
         presence_broadcast = ['moderator']
         whois = 'anyone'
+        slow_mode_seconds = 86400
+        messages_per_minute = 10
+        message_bytes = 1000
         [limits]
+        room_messages_per_second = 5
         rooms = 0
         outbox_bytes = 0
         [storage]
@@ -61,6 +65,9 @@ fn values_arrive() {
     assert_eq!(config.rooms.defaults.presence_broadcast, [Role::Moderator]);
     assert_eq!(config.rooms.defaults.whois, Whois::Anyone);
     assert_eq!(config.rooms.defaults.history_messages, 20);
+    let defaults = &config.rooms.defaults;
+    assert_eq!((defaults.slow_mode_seconds, defaults.message_bytes), (86_400, 1000));
+    assert_eq!((defaults.messages_per_minute, config.limits.room_messages_per_second), (10, 5));
     assert_eq!((config.limits.rooms, config.limits.connections), (0, 10_000));
     assert_eq!(config.storage.synchronous, Synchronous::Full);
     assert_eq!(config.admin.jids[0].as_str(), "boss@chat.example");
@@ -146,6 +153,23 @@ fn bad_values_are_refused_with_line_and_key() {
         ("[rooms.defaults]\npresence_broadcast = ['none']", ":2: rooms.defaults.presence_b"),
         ("[rooms.defaults]\npassword = ' '", ":2: rooms.defaults.password: a password of"),
         ("[rooms.defaults]\noccupants_max = 9999", ":2: rooms.defaults.occupants_max: more"),
+        (
+            "[rooms.defaults]\nslow_mode_seconds = 86401",
+            ":2: rooms.defaults.slow_mode_seconds: expected a number from 0 to 86400, found 86401",
+        ),
+        (
+            "[rooms.defaults]\nmessages_per_minute = 60001",
+            ":2: rooms.defaults.messages_per_minute: expected a number from 0 to 60000",
+        ),
+        (
+            "[rooms.defaults]\nmessage_bytes = 16777217",
+            ":2: rooms.defaults.message_bytes: expected a number from 0 to 16777216",
+        ),
+        ("[rooms.defaults]\nslow_mode_seconds = -1", ":2: rooms.defaults.slow_mode_seconds: exp"),
+        (
+            "[limits]\nroom_messages_per_second = 1000001",
+            ":2: limits.room_messages_per_second: expected a number from 0 to 1000000",
+        ),
     ] {
         refused(text, want);
     }

@@ -3,7 +3,8 @@
 
 use super::dispatch::ROUTES;
 use super::room::Room;
-use crate::config::Whois;
+use crate::config::{SLOW_MODE_SECONDS_MAX, Whois};
+use crate::cx::Cx;
 use crate::xml::Element;
 use crate::xmpp::dataform::Form;
 use crate::xmpp::disco::{DiscoInfo, Identity};
@@ -26,7 +27,12 @@ fn check_node(query: &Element) -> Result<(), Condition> {
 
 impl Room {
     /// disco#info (§6.4).
-    pub fn disco_info(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
+    pub fn disco_info(
+        &self,
+        cx: &Cx,
+        account: &BareJid,
+        query: &Element,
+    ) -> Result<Element, Condition> {
         if let Some(node) = query.attr("node")
             && let Some(info) = self.command_info(account, node)
         {
@@ -57,14 +63,14 @@ impl Room {
                     pair(options.whois == Whois::Anyone, "muc_nonanonymous", "muc_semianonymous"),
                 ])
                 .collect(),
-            forms: vec![self.room_info()],
+            forms: vec![self.room_info(cx)],
         };
         Ok(info.to_element(query.attr("node")))
     }
 
     /// The `muc#roominfo` form (§16.5.4). What is said inside is told only where anybody could
     /// come and read it.
-    fn room_info(&self) -> Element {
+    fn room_info(&self, cx: &Cx) -> Element {
         let options = &self.options;
         let may_enter = options.public && !options.members_only && options.password.is_empty();
         let flag = |is_set: bool| if is_set { "1" } else { "0" };
@@ -82,14 +88,21 @@ impl Room {
         if !avatars.is_empty() {
             form = form.lines("muc#roominfo_avatarhash", "Avatar hash", &avatars); // XEP-0486 §3.3
         }
-        form.text("muc#roominfo_subjectmod", "Participants may change the subject", subject_mod)
+        form = form
+            .text("muc#roominfo_subjectmod", "Participants may change the subject", subject_mod)
             .text("muc#roominfo_occupants", "Occupants", &self.occupants_count().to_string())
             .text(
                 "muc#maxhistoryfetch",
                 "Messages of history",
                 &options.history_messages.to_string(),
             )
-            .into_element()
+            .number(
+                "muc#roominfo_slow_mode_duration", // XEP-0500 §5.2
+                "Seconds between two messages of a user",
+                options.slow_mode_seconds,
+                ..=SLOW_MODE_SECONDS_MAX,
+            );
+        self.with_activity(cx.now, form).into_element()
     }
 
     /// disco#items (§6.5): the occupants where that is allowed, else nothing.

@@ -99,7 +99,7 @@ impl Muc {
                 } else if leave::means_gone(stanza) {
                     room.leave(cx, &stanza.from, &Payload::default(), &[333]);
                 }
-                self.settle(index);
+                self.settle(cx, index);
                 Ok(())
             }
             // WIRE 40: neither a join nor a leave.
@@ -126,11 +126,11 @@ impl Muc {
             && self.rooms[index].occupant_at(&stanza.from).is_some()
         {
             let result = self.rooms[index].resync(cx, &join);
-            self.settle(index);
+            self.settle(cx, index);
             return result;
         }
         if let Err(error) = self.check_visits(cx, origin) {
-            found.into_iter().for_each(|index| self.settle(index));
+            found.into_iter().for_each(|index| self.settle(cx, index));
             return Err(error);
         }
         let index = match found {
@@ -144,7 +144,7 @@ impl Muc {
         if join.is_creator && result.is_ok() {
             self.set_lock_timer(cx);
         }
-        self.settle(index);
+        self.settle(cx, index);
         result
     }
 
@@ -177,8 +177,7 @@ impl Muc {
                 if Some(occupant.nick.as_str()) != to.resource() {
                     return room.change_nick(cx, &stanza.from, to, payload);
                 }
-                room.update_presence(cx, &stanza.from, payload);
-                return Ok(());
+                return room.update_presence(cx, &stanza.from, payload);
             }
             let affiliation = room.affiliation_of(&stanza.from.to_bare());
             let reply = join::out_of_step(stanza, affiliation);
@@ -219,7 +218,7 @@ impl Muc {
         } else {
             room.handle_message(cx, kind, message)
         };
-        self.settle(index);
+        self.settle(cx, index);
         result
     }
 
@@ -255,7 +254,7 @@ impl Muc {
         if rows > 0 {
             self.allowances.charge(&request.account, rows, cx.now);
         }
-        self.settle(index);
+        self.settle(cx, index);
         if let Some(payload) = result? {
             cx.reply(origin, stanza, Some(payload));
         }
@@ -301,7 +300,9 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         kind: IqType::Get,
         feature: Some(ns::DISCO_INFO),
-        handler: |room, _, request| Ok(Some(room.disco_info(&request.account, request.payload)?)),
+        handler: |room, cx, request| {
+            Ok(Some(room.disco_info(cx, &request.account, request.payload)?))
+        },
     },
     Route {
         name: "query",

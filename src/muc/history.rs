@@ -144,6 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn large_messages_stay_within_the_bytes() {
+        let room = BareJid::parse("room@c").expect("an address");
+        let from = Jid::parse("room@c/nick").expect("an address");
+        let body = Element::new("body", ns::CLIENT).with_text("x".repeat(200_000));
+        let kind = StanzaKind::Message(MessageType::Groupchat);
+        let message = Envelope::new(&Stanza::new(kind, from, None).with_child(body));
+        let bytes_max = crate::config::Limits::default().room_history_bytes;
+        let mut history = History::default();
+        for number in 0..1_000 {
+            history.push(&room, &message, number, 1_000, bytes_max);
+            let kept: usize = history.entries.iter().map(|entry| entry.envelope.len()).sum();
+            assert!(kept == history.bytes && kept <= bytes_max, "{kept} after {number}");
+        }
+        assert_eq!(history.entries.len(), 1);
+    }
+
+    #[test]
     fn wishes_are_combined() {
         let history = history(10, 20, 0);
         let chars = history.entries[0].chars + 5;

@@ -52,6 +52,7 @@ impl Room {
         self.check_password(join)?; // §7.2.5
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
+        self.spend(cx, &join.account)?; // limits.room_messages_per_second
         self.enter(cx, join);
         Ok(())
     }
@@ -181,6 +182,7 @@ impl Room {
         if occupant.nick != join.seat_jid.resource().unwrap_or_default() {
             self.change_nick(cx, session_jid, join.seat_jid, payload)?;
         } else if *occupant.payload() != payload {
+            self.spend(cx, &join.account)?;
             self.set_payload(key, session_jid, payload);
             self.tell_other_sessions(cx, key, session_jid);
             self.show_to_others(cx, key, false);

@@ -24,6 +24,7 @@ impl Room {
             MessageType::Normal => {
                 let x = message.child("x", ns::MUC_USER).cloned();
                 let x = x.ok_or(Condition::BadRequest)?;
+                self.spend(cx, &message.from.to_bare())?;
                 invite::handle(self, cx, &message, &x)
             }
             // §17.2, WIRE 40: wrongly typed.
@@ -39,13 +40,17 @@ impl Room {
         let speaker = occupant.identity();
         if subject::is_change(&message) {
             privilege::check_subject(&self.options, speaker.role)?; // §8.1
-            return self.change_subject(cx, &speaker, message);
+            self.check_pace(cx, &speaker, &message)?;
+            self.change_subject(cx, &speaker, message)?;
+            self.note_spoken(cx, &speaker, false);
+            return Ok(());
         }
         privilege::check_speak(speaker.role)?; // §7.4: no voice.
         self.check_pace(cx, &speaker, &message)?;
         let has_body = message.child("body", ns::CLIENT).is_some();
         let message = self.reflection(cx, &speaker, message);
         self.archive(cx, &speaker, &message)?;
+        self.note_spoken(cx, &speaker, has_body);
         self.count_message(cx, &message);
         let envelope = Envelope::new(&message);
         if has_body {

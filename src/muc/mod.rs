@@ -55,6 +55,7 @@ use crate::xmpp::{
 };
 
 use allowance::Allowances;
+use pace::Resting;
 use room::Room;
 
 pub use service::disco_info as service_disco_info;
@@ -86,6 +87,8 @@ pub struct Muc {
     iq_key: Option<hmac::Key>,
     /// What accounts may still have read and written.
     allowances: Allowances,
+    /// Who has to wait in rooms out of memory.
+    resting: Resting,
     /// The service has shut down.
     is_closed: bool,
 }
@@ -166,7 +169,7 @@ impl Muc {
             let room = &mut self.rooms[index];
             let payload = presence.map(|stanza| presence::payload_of(&room.jid, stanza));
             room.leave(cx, &visits.jid, &payload.unwrap_or_default(), &[]);
-            self.settle(index);
+            self.settle(cx, index);
         }
     }
 
@@ -214,8 +217,10 @@ impl Muc {
     /// An account was removed, and its sessions have left: live rooms forget what it was to them,
     /// as storage has done, so that the next of its name inherits nothing. A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
+        self.resting.forget(account);
         for (_, room) in &mut self.rooms {
             let had_hats = room.hats.forget(account);
+            room.paces.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {
@@ -231,6 +236,7 @@ impl Muc {
     /// broadcast; from then on everything that comes is dropped silently, joins are refused.
     pub fn shut_down(&mut self, cx: &mut Cx) {
         for (_, room) in &mut self.rooms {
+            room.keep_activity(cx);
             room.shut_down(cx);
         }
         self.rooms = Slab::new();
@@ -285,6 +291,10 @@ impl Muc {
         let entry = self.rooms.vacant_entry();
         let index = entry.key();
         room.number = u64::from(self.rooms_made) << 32 | index as u64;
+        let paces = self.resting.take(&room.jid);
+        if room.is_stored {
+            room.paces = paces;
+        }
         self.by_jid.insert(room.jid.as_str().to_owned(), index);
         entry.insert(room);
         index
@@ -296,7 +306,7 @@ impl Muc {
     }
 
     /// After a handler: brings the index of sessions up to date, forgets a room without occupants.
-    fn settle(&mut self, index: usize) {
+    fn settle(&mut self, cx: &mut Cx, index: usize) {
         let Some(room) = self.rooms.get_mut(index) else { return };
         let number = room.number;
         for (session, jid) in std::mem::take(&mut room.entered) {
@@ -312,7 +322,11 @@ impl Muc {
         }
         if room.is_destroyed || room.occupants_count() == 0 {
             self.by_jid.remove(room.jid.as_str());
-            self.rooms.remove(index);
+            let mut room = self.rooms.remove(index);
+            if room.is_stored && !room.is_destroyed {
+                room.keep_activity(cx);
+                self.resting.put(&room.jid, std::mem::take(&mut room.paces), cx.now.mono_ms);
+            }
         }
     }
 

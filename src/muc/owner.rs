@@ -102,8 +102,8 @@ impl Room {
         let changes = self.listed_changes(&draft);
         if !changes.is_empty() {
             self.check_list(cx, &changes).map_err(|error| match error.condition {
-                // §10.1.3: a room without an owner is against the policy.
-                Condition::Conflict => StanzaError::from(Condition::NotAcceptable),
+                // §10.2: `conflict` where no owner remains; §10.1.3: a room never begins so.
+                Condition::Conflict if self.lock.is_some() => Condition::NotAcceptable.into(),
                 _ => error,
             })?;
         }
@@ -126,13 +126,18 @@ impl Room {
         Ok(())
     }
 
-    /// Admins and owners of a form are full lists (§10.5): who is not in them any more is a mere
-    /// member where one must be one, else nobody.
+    /// Admins and owners of a form are full lists (§16.5.3). An owner who is in its list no more
+    /// becomes an admin (§10.2), unless the list of admins came along without it; an admin who is
+    /// in its list no more is a mere member where one must be one, else nobody.
     fn listed_changes(&self, draft: &Draft) -> AffiliationChanges {
         let mut changes = AffiliationChanges::new();
-        let lost = if draft.options.members_only { Affiliation::Member } else { Affiliation::None };
-        let lists = [(Affiliation::Admin, &draft.admins), (Affiliation::Owner, &draft.owners)];
-        for (affiliation, listed) in lists {
+        let mere = if draft.options.members_only { Affiliation::Member } else { Affiliation::None };
+        let ex_owner = if draft.admins.is_none() { Affiliation::Admin } else { mere };
+        let lists = [
+            (Affiliation::Admin, mere, &draft.admins),
+            (Affiliation::Owner, ex_owner, &draft.owners),
+        ];
+        for (affiliation, lost, listed) in lists {
             let Some(listed) = listed else { continue };
             for jid in self.accounts_with(affiliation).filter(|jid| !listed.contains(jid)) {
                 changes.entry(jid.clone()).or_insert((lost, None));

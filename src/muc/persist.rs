@@ -46,7 +46,8 @@ impl Room {
         cx.storage.room_put(stored)?;
         self.store_hats(cx)?;
         self.store_vcard(cx)?;
-        self.store_versions(cx)
+        self.store_versions(cx)?;
+        self.store_activity(cx)
     }
 
     /// Takes over everything that was stored.

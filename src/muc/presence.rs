@@ -195,10 +195,18 @@ impl Room {
     }
 
     /// A new presence of a session that is in the room, under its nick (§7.7).
-    pub fn update_presence(&mut self, cx: &mut Cx, session_jid: &Jid, payload: Payload) {
-        let Some(key) = self.occupant_at(session_jid).map(|occupant| occupant.key) else { return };
+    pub fn update_presence(
+        &mut self,
+        cx: &mut Cx,
+        session_jid: &Jid,
+        payload: Payload,
+    ) -> Result<(), StanzaError> {
+        let Some(occupant) = self.occupant_at(session_jid) else { return Ok(()) };
+        let (key, account) = (occupant.key, occupant.account.clone());
+        self.spend(cx, &account)?;
         self.set_payload(key, session_jid, payload);
         self.show(cx, key, &Notice::default());
+        Ok(())
     }
 
     /// Sets the presence of a seat, which becomes the one that others see.
@@ -221,17 +229,19 @@ impl Room {
     ) -> Result<(), StanzaError> {
         let new_nick = super::join::check_nick(new_jid, &cx.config)?;
         let Some(old) = self.occupant_at(session_jid) else { return Ok(()) };
-        let (key, shown) = (old.key, old.is_shown);
+        let (key, account) = (old.key, old.account.clone());
         // §7.6: in use by another, or by another occupant of the same user, which §7.6 leaves to
         // us. One's own nick in other letters is no conflict.
         if self.occupant_like(&new_nick).is_some_and(|holder| holder.key != key) {
             return Err(crate::xmpp::Condition::Conflict.into());
         }
+        self.spend(cx, &account)?;
+        let Some(old) = self.occupant(key) else { return Ok(()) };
         let notice = Notice { codes: &[303], new_nick: Some(&new_nick), ..Notice::default() };
         let kind = PresenceType::Unavailable;
         let nothing = Payload::default();
         self.tell_self(cx, old, kind, &nothing, &notice);
-        if shown {
+        if old.is_shown {
             self.tell_others(cx, old, kind, &nothing, &notice);
         }
         self.rename(key, new_jid.clone());

@@ -47,7 +47,15 @@ impl Room {
         if kind != MessageType::Error {
             privilege::check_private(&self.options, sender.role)?;
         }
-        let target = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?;
+        let key = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?.key;
+        if kind != MessageType::Error {
+            let account = sender.account.clone();
+            self.spend(cx, &account)?;
+        }
+        let (Some(sender), Some(target)) = (self.occupant_at(&message.from), self.occupant(key))
+        else {
+            return Ok(());
+        };
         let mut relayed = Stanza {
             kind: message.kind,
             from: sender.jid.clone(),

@@ -38,6 +38,7 @@ use rusqlite::Connection;
 
 use crate::config::Synchronous;
 
+pub use activity::StoredActivity;
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use hats::Hat;

@@ -5,6 +5,8 @@
 //! that is there without a value, which unsets it (§3.6). Fields nobody asks for are ignored, as
 //! §3.1 demands. What the fields mean belongs to those who own the form.
 
+use std::ops::RangeToInclusive;
+
 use super::error::{Condition, StanzaError};
 use super::jid::BareJid;
 use super::ns;
@@ -131,9 +133,11 @@ impl Submitted {
         Ok(Some(jids))
     }
 
-    /// A number in decimal digits.
+    /// A whole number from 0 on (`xs:integer`): decimal digits, perhaps with a plus before them
+    /// and white space around.
     pub fn number(&self, var: &str) -> Result<Option<u32>, StanzaError> {
-        let Some(value) = self.text(var)? else { return Ok(None) };
+        let Some(value) = self.text(var)?.map(str::trim) else { return Ok(None) };
+        let value = value.strip_prefix('+').unwrap_or(value);
         let is_decimal = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         let number = is_decimal.then(|| value.parse().ok()).flatten();
         number.map(Some).ok_or_else(|| not_acceptable(var))
@@ -241,6 +245,32 @@ impl Form {
         self.field("text-private", var, Some(label), values, &[])
     }
 
+    /// A whole number up to a bound. What is to be filled in says so (XEP-0122 §3). It
+    /// says its type in a result, too, as XEP-0500 §5.2 wants it.
+    #[must_use]
+    pub fn number(
+        mut self,
+        var: &str,
+        label: &str,
+        value: u32,
+        range: RangeToInclusive<u32>,
+    ) -> Self {
+        let is_typed = std::mem::replace(&mut self.is_typed, true);
+        let mut form = self.field("text-single", var, Some(label), &[&value.to_string()], &[]);
+        form.is_typed = is_typed;
+        // A result is not typed.
+        if is_typed && let Some(Node::Element(field)) = form.x.children.last_mut() {
+            let bounds = Element::new("range", ns::DATA_VALIDATE)
+                .with_attr("min", "0")
+                .with_attr("max", range.end.to_string());
+            let validate = Element::new("validate", ns::DATA_VALIDATE)
+                .with_attr("datatype", "xs:integer")
+                .with_child(bounds);
+            field.children.insert(0, Node::Element(validate));
+        }
+        form
+    }
+
     /// Yes or no.
     #[must_use]
     pub fn boolean(self, var: &str, label: &str, value: bool) -> Self {
@@ -333,7 +363,10 @@ mod tests {
             field("maybe", &["maybe"]),
             field("two", &["b", "a"]),
             field("n", &["12"]),
+            field("plus", &[" +012\n"]),
             field("minus", &["-1"]),
+            field("signs", &["++1"]),
+            field("large", &["4294967296"]),
             field("jids", &["a@b/c", "A@b", ""]),
         ]);
         let Ok(Submission::Submit(form)) = form else { panic!("{form:?}") };
@@ -349,20 +382,35 @@ mod tests {
         assert_eq!(form.choices("n", CHOICES).expect_err("no option").condition, refused);
         assert_eq!(form.choice("maybe", CHOICES).expect_err("no option").condition, refused);
         assert_eq!(form.number("n"), Ok(Some(12)));
-        assert_eq!(form.number("minus").expect_err("negative").condition, refused);
+        assert_eq!(form.number("plus"), Ok(Some(12)));
+        for var in ["unset", "minus", "signs", "large", "maybe", "two"] {
+            assert_eq!(form.number(var).expect_err("no number").condition, refused, "{var}");
+        }
         assert_eq!(form.jids("jids").map(|jids| jids.map(|jids| jids.len())), Ok(Some(1)));
     }
 
     #[test]
     fn building() {
         let form = Form::to_fill_in("t", "Title", "Do").text("a", "A", "").boolean("b", "B", true);
+        let form = form.number("n", "N", 7, ..=9);
         let x = form.list("c", "C", "v", &[("v", "V")]).into_element();
         let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
-        assert_eq!(fields.len(), 4);
+        assert_eq!(fields.len(), 5);
         assert_eq!(fields[0].attr("type"), Some("hidden"));
         assert_eq!(fields[1].elements().count(), 0);
         assert_eq!(fields[2].elements().next().map(Element::text), Some("1".to_owned()));
-        assert_eq!(fields[3].child("option", ns::DATA).and_then(|o| o.attr("label")), Some("V"));
+        let validate = fields[3].child("validate", ns::DATA_VALIDATE).expect("it is validated");
+        assert_eq!(validate.attr("datatype"), Some("xs:integer"));
+        let range = validate.child("range", ns::DATA_VALIDATE).expect("it has bounds");
+        assert_eq!((range.attr("min"), range.attr("max")), (Some("0"), Some("9")));
+        assert_eq!(fields[3].child("value", ns::DATA).map(Element::text), Some("7".to_owned()));
+        let result = Form::result("t").number("n", "N", 7, ..=9).text("a", "A", "b").into_element();
+        let fields: Vec<_> = result.elements().collect();
+        assert_eq!(fields[1].attr("type"), Some("text-single"));
+        assert!(fields[1].child("validate", ns::DATA_VALIDATE).is_none());
+        assert_eq!(fields[2].attr("type"), None);
+        let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
+        assert_eq!(fields[4].child("option", ns::DATA).and_then(|o| o.attr("label")), Some("V"));
         let form = Form::to_fill_in("t", "Title", "Do").list("c", "C", "", &[("v", "V")]);
         let x = form.required().into_element();
         let names: Vec<_> = x.elements().flat_map(|field| field.elements()).collect();

@@ -1,135 +1,13 @@
 """A room's life as slixmpp, unmodified, sees it: rooms.py HOST PORT [CA-FILE]
 
-Each step prints `ok NAME` or `FAILED NAME: why`; a step that fails does not keep the next ones
-from being tried. Needs the accounts alice and bob with the password `secret`, and in-band
-registration. Without a CA file certificates are not checked.
+Needs the accounts alice and bob with the password `secret`, and in-band registration.
 """
 
-import asyncio
-import logging
-import os
-import ssl
-import sys
-import traceback
+from slixmpp.exceptions import IqError
 
-from slixmpp import ClientXMPP
-from slixmpp.exceptions import IqError, PresenceError
+from people import HOST, PORT, SERVICE, WAIT_SECONDS, User, codes, refused, run, step
 
-HOST, PORT = sys.argv[1], int(sys.argv[2])
-CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
-SERVICE = "conference.localhost"
 ROOM = "interop@" + SERVICE
-WAIT_SECONDS = 20
-
-# INTEROP_DEBUG=1: every stanza goes to standard error.
-logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)
-
-failures = 0
-
-
-class User(ClientXMPP):
-    """A client that remembers what it got."""
-
-    def __init__(self, name, password="secret", mechanism=None, register=False):
-        super().__init__(f"{name}@localhost/interop", password, sasl_mech=mechanism)
-        for plugin in ["0004", "0030", "0045", "0077", "0092", "0199", "0202", "0249"]:
-            self.register_plugin("xep_" + plugin)
-        if not register:
-            self.plugin["xep_0077"].create_account = False
-        self.muc = self.plugin["xep_0045"]
-        self.got = []
-        self.news = asyncio.Event()
-        for event in ["message", "groupchat_presence", "groupchat_subject", "groupchat_invite"]:
-            self.add_event_handler(event, lambda stanza, event=event: self.note(event, stanza))
-        for event in ["session_start", "failed_all_auth", "disconnected"]:
-            self.add_event_handler(event, lambda what, event=event: self.note(event, what))
-        self.add_event_handler("register", self.registering)
-        self.enable_direct_tls = False
-        self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if CA_FILE:
-            self.ca_certs = CA_FILE
-        else:
-            self.ssl_context.check_hostname = False
-            self.ssl_context.verify_mode = ssl.CERT_NONE
-
-    def note(self, event, what):
-        self.got.append((event, what))
-        self.news.set()
-
-    async def registering(self, form):
-        iq = self.make_iq_set()
-        iq["register"]["username"] = self.boundjid.user
-        iq["register"]["password"] = self.password
-        await iq.send()
-        self.note("registered", None)
-
-    async def wait_for(self, what, test):
-        """The first thing got since the last wait that passes the test."""
-
-        async def search():
-            while True:
-                for index, (event, stanza) in enumerate(self.got):
-                    if test(event, stanza):
-                        del self.got[: index + 1]
-                        return stanza
-                self.news.clear()
-                await self.news.wait()
-
-        try:
-            return await asyncio.wait_for(search(), WAIT_SECONDS)
-        except asyncio.TimeoutError:
-            got = [f"{event}: {stanza}" for event, stanza in self.got]
-            raise AssertionError(f"{self.boundjid} waits for {what}; got {got}") from None
-
-    async def log_in(self):
-        self.connect(HOST, PORT)
-        await self.wait_for("the session", lambda event, _: event == "session_start")
-        self.send_presence()
-
-    async def presence(self, what, nick, test=lambda stanza: True, kind="available"):
-        def passes(event, stanza):
-            return (
-                event == "groupchat_presence"
-                and stanza["from"] == f"{ROOM}/{nick}"
-                and stanza["type"] == kind
-                and test(stanza)
-            )
-
-        return await self.wait_for(what, passes)
-
-    async def message(self, what, sender, body):
-        return await self.wait_for(
-            what,
-            lambda event, stanza: event == "message"
-            and stanza["from"] == sender
-            and stanza["body"] == body,
-        )
-
-
-def codes(presence):
-    return set(presence["muc"]["status_codes"])
-
-
-async def step(name, action):
-    global failures
-    try:
-        await asyncio.wait_for(action, 3 * WAIT_SECONDS)
-        print("ok", name, flush=True)
-    except Exception as error:  # the step fails, whatever it was
-        failures += 1
-        text = " ".join((str(error) or repr(error)).split())
-        print(f"FAILED {name}: {type(error).__name__}: {text}", flush=True)
-        traceback.print_exc()
-
-
-async def refused(action, condition):
-    try:
-        await action
-    except (IqError, PresenceError) as error:
-        stanza = getattr(error, "iq", None) or getattr(error, "presence")
-        assert stanza["error"]["condition"] == condition, stanza
-        return
-    raise AssertionError(f"not refused with {condition}")
 
 
 async def main():
@@ -251,7 +129,7 @@ async def main():
         assert presence["muc"]["role"] == "participant", presence
         nicks = [occupant["from"].resource for occupant in occupants]
         assert nicks == ["Alice", "Bob"], nicks
-        await alice.presence("Bob's presence", "Bob")
+        await alice.presence("Bob's presence", f"{ROOM}/Bob")
 
     await step("a join with the password", join_bob())
 
@@ -284,9 +162,9 @@ async def main():
     async def nick_change():
         await bob.muc.set_self_nick(ROOM, "Robert", timeout=WAIT_SECONDS)
         await alice.presence(
-            "the old nick's end", "Bob", lambda stanza: 303 in codes(stanza), "unavailable"
+            "the old nick's end", f"{ROOM}/Bob", lambda stanza: 303 in codes(stanza), "unavailable"
         )
-        await alice.presence("the new nick", "Robert")
+        await alice.presence("the new nick", f"{ROOM}/Robert")
 
     await step("a nick change", nick_change())
 
@@ -324,7 +202,7 @@ async def main():
         )
         assert subject["subject"] == "Crabs", subject
         assert "hello <&> 🦀" in [message["body"] for message in history], history
-        await alice.presence("Carol's presence", "Carol")
+        await alice.presence("Carol's presence", f"{ROOM}/Carol")
 
     await step("a join with history and subject", join_carol())
 
@@ -340,11 +218,11 @@ async def main():
             ROOM, "Carol", "none", reason="loud", timeout=WAIT_SECONDS
         )
         mine = await carol.presence(
-            "the kick", "Carol", lambda stanza: 307 in codes(stanza), "unavailable"
+            "the kick", f"{ROOM}/Carol", lambda stanza: 307 in codes(stanza), "unavailable"
         )
         assert 110 in codes(mine), mine
         await bob.presence(
-            "the kick", "Carol", lambda stanza: 307 in codes(stanza), "unavailable"
+            "the kick", f"{ROOM}/Carol", lambda stanza: 307 in codes(stanza), "unavailable"
         )
 
     await step("a kick", kick())
@@ -355,7 +233,7 @@ async def main():
             ROOM, "outcast", jid="carol@localhost", reason="louder", timeout=WAIT_SECONDS
         )
         await carol.presence(
-            "the ban", "Carol", lambda stanza: 301 in codes(stanza), "unavailable"
+            "the ban", f"{ROOM}/Carol", lambda stanza: 301 in codes(stanza), "unavailable"
         )
         outcasts = await alice.muc.get_affiliation_list(
             ROOM, "outcast", timeout=WAIT_SECONDS
@@ -376,7 +254,7 @@ async def main():
             ROOM, "admin", jid="bob@localhost", timeout=WAIT_SECONDS
         )
         await bob.presence(
-            "the promotion", "Robert", lambda stanza: stanza["muc"]["role"] == "moderator"
+            "the promotion", f"{ROOM}/Robert", lambda stanza: stanza["muc"]["role"] == "moderator"
         )
         owners = await alice.muc.get_affiliation_list(ROOM, "owner", timeout=WAIT_SECONDS)
         admins = await alice.muc.get_affiliation_list(ROOM, "admin", timeout=WAIT_SECONDS)
@@ -389,14 +267,14 @@ async def main():
 
     async def leave():
         bob.muc.leave_muc(ROOM, "Robert")
-        await alice.presence("the leave", "Robert", kind="unavailable")
+        await alice.presence("the leave", f"{ROOM}/Robert", kind="unavailable")
 
     await step("a leave", leave())
 
     async def destroy():
         await bob.muc.join_muc_wait(ROOM, "Bob", password="sesame", timeout=WAIT_SECONDS)
         await alice.muc.destroy(ROOM, reason="the end", timeout=WAIT_SECONDS)
-        presence = await bob.presence("the end of the room", "Bob", kind="unavailable")
+        presence = await bob.presence("the end of the room", f"{ROOM}/Bob", kind="unavailable")
         assert presence.xml.find(".//{http://jabber.org/protocol/muc#user}destroy") is not None
         await refused(
             alice.plugin["xep_0030"].get_info(jid=ROOM, timeout=WAIT_SECONDS), "item-not-found"
@@ -435,5 +313,4 @@ async def main():
     await step("the closing handshake", log_out())
 
 
-asyncio.run(main())
-sys.exit(1 if failures else 0)
+run(main)

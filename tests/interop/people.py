@@ -1,0 +1,139 @@
+"""Users of the interop scripts: slixmpp clients, unmodified, that remember what they got.
+
+SCRIPT HOST PORT [CA-FILE]; without a CA file certificates are not checked. INTEROP_DEBUG=1: every
+stanza goes to standard error.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import traceback
+
+from slixmpp import ClientXMPP
+from slixmpp.exceptions import IqError, PresenceError
+
+HOST, PORT = sys.argv[1], int(sys.argv[2])
+CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
+SERVICE = "conference.localhost"
+WAIT_SECONDS = 20
+
+logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)
+
+
+class User(ClientXMPP):
+    """A client that remembers what it got."""
+
+    def __init__(self, name, password="secret", mechanism=None, register=False, plugins=()):
+        super().__init__(f"{name}@localhost/interop", password, sasl_mech=mechanism)
+        for plugin in ["0004", "0030", "0045", "0077", "0092", "0199", "0202", "0249", *plugins]:
+            self.register_plugin("xep_" + plugin)
+        if not register:
+            self.plugin["xep_0077"].create_account = False
+        self.muc = self.plugin["xep_0045"]
+        self.got = []
+        self.news = asyncio.Event()
+        for event in ["message", "groupchat_presence", "groupchat_subject", "groupchat_invite"]:
+            self.add_event_handler(event, lambda stanza, event=event: self.note(event, stanza))
+        for event in ["session_start", "failed_all_auth", "disconnected"]:
+            self.add_event_handler(event, lambda what, event=event: self.note(event, what))
+        self.add_event_handler("register", self.registering)
+        self.enable_direct_tls = False
+        self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if CA_FILE:
+            self.ca_certs = CA_FILE
+        else:
+            self.ssl_context.check_hostname = False
+            self.ssl_context.verify_mode = ssl.CERT_NONE
+
+    def note(self, event, what):
+        self.got.append((event, what))
+        self.news.set()
+
+    async def registering(self, form):
+        iq = self.make_iq_set()
+        iq["register"]["username"] = self.boundjid.user
+        iq["register"]["password"] = self.password
+        await iq.send()
+        self.note("registered", None)
+
+    async def wait_for(self, what, test):
+        """The first thing got since the last wait that passes the test."""
+
+        async def search():
+            while True:
+                for index, (event, stanza) in enumerate(self.got):
+                    if test(event, stanza):
+                        del self.got[: index + 1]
+                        return stanza
+                self.news.clear()
+                await self.news.wait()
+
+        try:
+            return await asyncio.wait_for(search(), WAIT_SECONDS)
+        except asyncio.TimeoutError:
+            got = [f"{event}: {stanza}" for event, stanza in self.got]
+            raise AssertionError(f"{self.boundjid} waits for {what}; got {got}") from None
+
+    async def log_in(self):
+        self.connect(HOST, PORT)
+        await self.wait_for("the session", lambda event, _: event == "session_start")
+        self.send_presence()
+
+    async def presence(self, what, seat, test=lambda stanza: True, kind="available"):
+        def passes(event, stanza):
+            return (
+                event == "groupchat_presence"
+                and stanza["from"] == seat
+                and stanza["type"] == kind
+                and test(stanza)
+            )
+
+        return await self.wait_for(what, passes)
+
+    async def message(self, what, sender, body):
+        return await self.wait_for(
+            what,
+            lambda event, stanza: event == "message"
+            and stanza["from"] == sender
+            and stanza["body"] == body,
+        )
+
+
+def codes(presence):
+    return set(presence["muc"]["status_codes"])
+
+
+class Steps:
+    """How many have failed."""
+
+    failed = 0
+
+
+async def step(name, action):
+    """Prints `ok NAME` or `FAILED NAME: why`; the next step is tried in any case."""
+    try:
+        await asyncio.wait_for(action, 3 * WAIT_SECONDS)
+        print("ok", name, flush=True)
+    except Exception as error:  # the step fails, whatever it was
+        Steps.failed += 1
+        text = " ".join((str(error) or repr(error)).split())
+        print(f"FAILED {name}: {type(error).__name__}: {text}", flush=True)
+        traceback.print_exc()
+
+
+def run(main):
+    """Runs a script; the exit code tells whether a step failed."""
+    asyncio.run(main())
+    sys.exit(1 if Steps.failed else 0)
+
+
+async def refused(action, condition):
+    try:
+        await action
+    except (IqError, PresenceError) as error:
+        stanza = getattr(error, "iq", None) or getattr(error, "presence")
+        assert stanza["error"]["condition"] == condition, stanza
+        return
+    raise AssertionError(f"not refused with {condition}")
