@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::ids::{ConnId, Target};
-use crate::outbound::Outboxes;
+use crate::outbound::{Envelope, Outboxes, to_attribute};
 use crate::storage::Storage;
 use crate::timers::Timers;
-use crate::xml::Element;
-use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind};
+use crate::xml::{self, Element, Node};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, ns};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -59,6 +59,13 @@ pub enum AccountEnd {
     Removed,
     /// Its password was changed.
     PasswordChanged,
+}
+
+/// The result of an iq get or set, without payload. The one place that builds results.
+fn result_of(request: &Stanza) -> Stanza {
+    let kind = StanzaKind::Iq(IqType::Result);
+    let from = request.to.clone().unwrap_or_else(|| request.from.to_bare().into());
+    Stanza::new(kind, from, Some(request.from.clone())).with_id(request.id.clone())
 }
 
 /// The tools of a handler.
@@ -117,16 +124,29 @@ impl Cx {
         self.routed.pop_front()
     }
 
-    /// Answers an iq get or set with a result. The one place that builds results.
+    /// Answers an iq get or set with a result.
     pub fn reply(&mut self, origin: Target, request: &Stanza, payload: Option<Element>) {
-        let kind = StanzaKind::Iq(IqType::Result);
-        let from = request.to.clone().unwrap_or_else(|| request.from.to_bare().into());
-        let mut reply =
-            Stanza::new(kind, from, Some(request.from.clone())).with_id(request.id.clone());
-        if let Some(payload) = payload {
-            reply = reply.with_child(payload);
-        }
+        let mut reply = result_of(request);
+        reply.children.extend(payload.map(Node::Element));
         self.send(origin, reply);
+    }
+
+    /// The same with a payload that this server has serialised before, in the namespace of
+    /// stanzas: it is not read to be written again where it need not be.
+    pub fn reply_xml(&mut self, origin: Target, request: &Stanza, xml: &str) {
+        let mut reply = result_of(request);
+        match origin {
+            Target::Local(session) => {
+                let envelope = Envelope::with_xml(&reply, xml);
+                self.out.push_envelope(session, &envelope, &to_attribute(&request.from));
+            }
+            Target::Routed => {
+                reply
+                    .children
+                    .extend(xml::read_fragment(xml, ns::CLIENT).into_iter().map(Node::Element));
+                self.route(reply);
+            }
+        }
     }
 
     /// Sends a stanza to a target: into its outbox, or through the router.

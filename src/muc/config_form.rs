@@ -351,7 +351,7 @@ fn password(
 }
 
 /// A language tag (RFC 5646), roughly: letters, digits and hyphens.
-fn check_lang(lang: &str) -> Result<(), StanzaError> {
+pub fn check_lang(lang: &str) -> Result<(), StanzaError> {
     let is_sound = lang.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_sound && lang.len() <= LANG_BYTES_MAX {
         return Ok(());

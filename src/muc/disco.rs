@@ -37,6 +37,7 @@ const FEATURES: &[Feature] = &[
     (ns::MUC_SELF_PING, |_| true),
     (ns::OCCUPANT_ID, |_| true),
     (ns::SID, |_| true),
+    (ns::HATS, |_| true),
     (ns::RSM, |room| room.options.occupants_in_disco),
     ("muc_passwordprotected", |room| !room.options.password.is_empty()),
     ("muc_unsecured", |room| room.options.password.is_empty()),
@@ -71,6 +72,7 @@ const FIELDS: &[Field] = &[
     ("muc#maxhistoryfetch", "Messages of history", |room, _| {
         Some(room.options.history_messages.to_string())
     }),
+    ("hats#hash", "Hats hash", |room, _| room.hats.hash()), // XEP-0317 §2
 ];
 
 fn subject_mod(room: &Room, _: &BareJid) -> Option<String> {
@@ -85,6 +87,11 @@ impl Room {
         asker: &BareJid,
         query: &Element,
     ) -> Result<Element, Condition> {
+        if let Some(node) = query.attr("node")
+            && let Some(info) = self.command_info(asker, node)
+        {
+            return Ok(info?.to_element(Some(node)));
+        }
         check_node(query)?;
         let identity =
             Identity { category: "conference", kind: "text", name: self.title().to_owned() };
@@ -96,12 +103,17 @@ impl Room {
             Some(value) => form.text(var, label, &value),
             None => form,
         });
-        info.forms.push(self.with_numbers(cx, form).into_element());
+        info.forms.push(self.with_others(cx, form).into_element());
         Ok(info.to_element(query.attr("node")))
     }
 
     /// Adds the fields that have a shape of their own.
-    fn with_numbers(&self, cx: &Cx, form: Form) -> Form {
+    fn with_others(&self, cx: &Cx, form: Form) -> Form {
+        let avatars: Vec<_> = self.avatar_hashes().iter().map(String::as_str).collect();
+        let form = match &avatars[..] {
+            [] => form,
+            some => form.lines("muc#roominfo_avatarhash", "Avatar hash", some), // XEP-0486 §3.3
+        };
         let form = form.number(
             "muc#roominfo_slow_mode_duration", // XEP-0500 §5.2
             "Seconds between two messages of a user",
@@ -134,6 +146,12 @@ impl Room {
     /// disco#items (§6.5): the occupants where that is allowed, else nothing; in pages when they
     /// are asked for, or are too many (XEP-0059).
     pub fn disco_items(&self, asker: &BareJid, query: &Element) -> Result<Element, Condition> {
+        if let Some(node) = query.attr("node")
+            && let Some(items) = self.command_items(asker, node)
+        {
+            let list = Element::new("query", ns::DISCO_ITEMS).with_attr("node", node);
+            return Ok(items.into_iter().fold(list, Element::with_child));
+        }
         check_node(query)?;
         let items = Element::new("query", ns::DISCO_ITEMS);
         if !self.options.occupants_in_disco || !self.shows_inside_to(asker) {

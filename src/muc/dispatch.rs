@@ -15,6 +15,9 @@ use crate::xmpp::{
     StanzaKind, ns,
 };
 
+/// What a card of the usual size costs to read, in rows.
+const VCARD_ROWS: usize = 100;
+
 impl Muc {
     pub(super) fn handle_service(
         &mut self,
@@ -238,14 +241,18 @@ impl Muc {
         let was_stored = room.is_stored;
         let request = Request { origin, stanza, payload, account };
         let may_ask = match &*payload.ns {
-            ns::MUC_ADMIN | ns::MUC_OWNER => self.allowances.check(&request.account, cx.now),
+            ns::MUC_ADMIN | ns::MUC_OWNER | ns::COMMANDS | ns::VCARD_TEMP => {
+                self.allowances.check(&request.account, cx.now)
+            }
             _ => Ok(()),
         };
         let result = may_ask.and_then(|()| answer(room, cx, &request));
         let rows = match &result {
             // The room was written, or removed, as a whole.
-            _ if room.is_stored != was_stored => (1 + room.affiliations.len()) * DEAR_ROW,
+            _ if room.is_stored != was_stored => room.rows_count() * DEAR_ROW,
+            Ok(Some(list)) if payload.ns == ns::COMMANDS => rows_of_command(list),
             Ok(Some(list)) => list.children.len(),
+            Ok(None) if payload.ns == ns::VCARD_TEMP => VCARD_ROWS,
             _ => 0,
         };
         if rows > 0 {
@@ -257,6 +264,11 @@ impl Muc {
         }
         Ok(())
     }
+}
+
+/// What the answer to a command has taken: the rows of the table in it.
+fn rows_of_command(command: &Element) -> usize {
+    command.elements().map(|form| form.children.len()).sum()
 }
 
 /// An iq get or set to a room.
@@ -334,6 +346,27 @@ pub const ROUTES: &[Route] = &[
         handler: |room, cx, request| {
             room.owner_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
         },
+    },
+    Route {
+        name: "command",
+        ns: ns::COMMANDS,
+        kind: IqType::Set,
+        feature: Some(ns::COMMANDS),
+        handler: Room::handle_command,
+    },
+    Route {
+        name: "vCard",
+        ns: ns::VCARD_TEMP,
+        kind: IqType::Get,
+        feature: Some(ns::VCARD_TEMP),
+        handler: |room, cx, request| room.vcard_get(cx, request).map(|()| None),
+    },
+    Route {
+        name: "vCard",
+        ns: ns::VCARD_TEMP,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| room.vcard_set(cx, request).map(|()| None),
     },
 ];
 

@@ -17,6 +17,7 @@ mod disco;
 mod dispatch;
 mod graves;
 mod hats;
+mod hats_commands;
 mod history;
 mod ids;
 mod invite;
@@ -221,13 +222,15 @@ impl Muc {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         self.resting.forget(account);
         for (_, room) in &mut self.rooms {
+            let had_hats = room.hats.forget(account);
             room.paces.forget(account);
             let entry = room.affiliations.get(account);
-            if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
+            let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
+            if was_known {
                 room.affiliations.remove(account);
-                if room.is_stored {
-                    room.mark_written(cx);
-                }
+            }
+            if (was_known || had_hats) && room.is_stored {
+                room.mark_written(cx);
             }
         }
     }
@@ -291,8 +294,8 @@ impl Muc {
         }
         self.allowances.check(account, cx.now)?;
         let Some(stored) = cx.storage.room(&jid.to_bare())? else { return Ok(None) };
-        self.allowances.charge(account, 1 + stored.affiliations.len(), cx.now);
         let room = Room::load(cx, stored)?;
+        self.allowances.charge(account, room.rows_count(), cx.now);
         Ok(Some(self.insert(cx, room)))
     }
 

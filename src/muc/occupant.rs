@@ -10,7 +10,7 @@ use super::presence::{self, Notice};
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::{Envelope, to_attribute};
-use crate::xml::Node;
+use crate::xml::{Element, Node};
 use crate::xmpp::{Affiliation, BareJid, Jid, PresenceType, Role, Stanza};
 
 /// The payload of a presence, cleaned of what only the room may say.
@@ -82,6 +82,8 @@ pub struct Occupant {
     pub is_shown: bool,
     /// The occupant id (XEP-0421).
     pub id: Rc<str>,
+    /// What its presence shows of the hats that `account` wears (XEP-0317).
+    pub hats: Option<Rc<Element>>,
     /// The sessions in the order they came. Invariant: not empty while in the room.
     pub seats: Vec<Seat>,
     /// The presence as others see it: without and with real addresses. Emptied by every change.
@@ -100,6 +102,7 @@ impl Occupant {
             role: Role::None,
             is_shown: false,
             id,
+            hats: None,
             seats: Vec::new(),
             snapshots: [None, None],
         }
@@ -112,6 +115,7 @@ impl Occupant {
             jid: self.jid.clone(),
             account: self.account.clone(),
             id: self.id.clone(),
+            hats: self.hats.clone(),
             seats: Vec::new(),
             snapshots: [None, None],
             ..*self

@@ -14,7 +14,8 @@ use crate::xmpp::dataform::Submission;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
 
 impl Room {
-    fn check_owner(&self, account: &BareJid) -> Result<(), Condition> {
+    /// Owners alone may do it (§10).
+    pub fn check_owner(&self, account: &BareJid) -> Result<(), Condition> {
         let is_owner = self.affiliation_of(account) == Affiliation::Owner;
         if is_owner { Ok(()) } else { Err(Condition::Forbidden) }
     }
@@ -165,7 +166,10 @@ impl Room {
                 let stored = StoredRoom { affiliations, ..self.to_stored(options.clone()) };
                 self.store_whole(cx, &stored)?;
             }
-            (true, false) => cx.storage.room_remove(&self.jid)?,
+            (true, false) => {
+                self.keep_vcard(cx)?;
+                cx.storage.room_remove(&self.jid)?;
+            }
             (true, true) => {
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;

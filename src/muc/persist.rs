@@ -28,6 +28,11 @@ impl Room {
         Ok(room)
     }
 
+    /// Rows that it takes when it is read or written as a whole.
+    pub fn rows_count(&self) -> usize {
+        1 + self.affiliations.len() + self.hats.len() + self.hats.assigned_count()
+    }
+
     /// Reads what is stored beside the room itself.
     fn load_rest(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
         self.load_hats(cx)?;
@@ -70,7 +75,9 @@ impl Room {
     pub fn read_again(&mut self, cx: &mut Cx) {
         self.written_ms = None;
         let stored = cx.storage.room(&self.jid);
-        match stored.and_then(|stored| self.load_rest(cx).map(|()| stored)) {
+        let is_stored = matches!(stored, Ok(Some(_)));
+        let rest = if is_stored { self.load_rest(cx) } else { Ok(()) };
+        match stored.and_then(|stored| rest.map(|()| stored)) {
             Ok(Some(stored)) => {
                 self.is_stored = true;
                 self.take_stored(stored);
@@ -89,6 +96,7 @@ impl Room {
             if let Some(occupant) = self.occupant_mut(key) {
                 occupant.affiliation = affiliation;
             }
+            self.wear_hats_of(key);
         }
     }
 }

@@ -96,7 +96,9 @@ pub fn build(
     let mut stanza = Stanza::new(StanzaKind::Presence(kind), occupant.jid.clone(), None);
     stanza.lang.clone_from(&payload.lang);
     stanza.children.clone_from(&payload.children);
-    stanza.with_child(occupant_id(occupant)).with_child(x)
+    // XEP-0317 §3.1: shown of whoever is here.
+    let hats = occupant.hats.as_deref().filter(|_| kind == PresenceType::Available);
+    stanza.with_child(occupant_id(occupant)).with_child_opt(hats.cloned()).with_child(x)
 }
 
 impl Room {

@@ -244,6 +244,7 @@ impl Room {
         occupant.affiliation = self.affiliation_of(&occupant.account);
         occupant.role = privilege::default_role(&self.options, occupant.affiliation);
         occupant.is_shown = self.shows(occupant.role);
+        occupant.hats = self.hats.element_for(&occupant.account);
         let taken = self.nicks.insert(nick_key(&occupant.nick), key);
         assert!(taken.is_none(), "the nick was checked to be free");
         self.occupants.insert(key, occupant);

@@ -14,8 +14,15 @@ use crate::xmpp::{
 };
 
 /// Features of the service beyond those of the small iq services (§6.2).
-pub const FEATURES: &[&str] =
-    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RSM, ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID];
+pub const FEATURES: &[&str] = &[
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::RSM,
+    ns::MUC,
+    ns::MUC_STABLE_ID,
+    ns::OCCUPANT_ID,
+    ns::VCARD_TEMP,
+];
 
 /// Bytes of a room's secret.
 const SECRET_BYTES: usize = 32;

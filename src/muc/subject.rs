@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::storage::StoredSubject;
 use crate::xml::writer::write_element;
-use crate::xml::{Attribute, Element, Node, StreamEvent, StreamParser, XML_NS, XmlLimits};
+use crate::xml::{Attribute, Element, Node, XML_NS, read_fragment};
 use crate::xmpp::{BareJid, Condition, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 /// The last change of the subject.
@@ -51,29 +51,12 @@ impl Subject {
     pub fn from_stored(room: &BareJid, stored: StoredSubject) -> Self {
         let seat = room.with_resource(&stored.nick).ok();
         Self {
-            elements: parse(&stored.xml),
+            elements: read_fragment(&stored.xml, ns::CLIENT),
             from: seat.unwrap_or_else(|| room.clone().into()),
             occupant_id: stored.occupant_id,
             unix_ms: stored.unix_ms,
         }
     }
-}
-
-/// The elements of stored XML; what cannot be read is left out.
-fn parse(xml: &str) -> Vec<Element> {
-    let limits =
-        XmlLimits { stanza_bytes_max: 0, depth_max: 64, attributes_max: 64, nodes_max: 4096 };
-    let mut parser = StreamParser::new(limits);
-    parser.feed(format!("<subjects xmlns='{}'>{xml}</subjects>", ns::CLIENT).as_bytes());
-    let mut elements = Vec::new();
-    while let Ok(Some(event)) = parser.next_event() {
-        match event {
-            StreamEvent::Open(_) => {}
-            StreamEvent::Stanza(element) => elements.push(element),
-            StreamEvent::Close => break,
-        }
-    }
-    elements
 }
 
 /// True for a message that changes the subject: it has one, and neither body nor thread (§8.1).

@@ -47,6 +47,14 @@ impl Envelope {
         Self { head, tail }
     }
 
+    /// The same of a stanza without children, with a payload that is serialised already.
+    pub fn with_xml(stanza: &Stanza, xml: &str) -> Self {
+        let mut head = Vec::with_capacity(128);
+        stanza.write_head(&mut head);
+        let tail = format!(">{xml}</{}>", stanza.kind.name());
+        Self { head: head.into(), tail: tail.into() }
+    }
+
     /// Bytes of the stanza without its `to`.
     pub fn len(&self) -> usize {
         self.head.len() + self.tail.len()

@@ -1,5 +1,5 @@
 //! Accounts at rest: an address and the SCRAM keys of its password. Removing one removes its
-//! roster with it, and its affiliations: whoever takes the name next is somebody else.
+//! roster with it, its affiliations and its hats: whoever takes the name next is somebody else.
 
 use rusqlite::{Row, params};
 
@@ -92,6 +92,7 @@ impl Storage {
             self.write(sql, [account.as_str()])?;
             let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";
             self.write(sql, [account.as_str()])?;
+            self.room_hats_forget(account)?;
         }
         Ok(is_removed)
     }

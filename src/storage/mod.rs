@@ -42,9 +42,11 @@ pub use activity::StoredActivity;
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
+pub use hats::Hat;
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };
+pub use vcards::StoredVcard;
 
 /// The file in the data folder.
 const FILE_NAME: &str = "tercet.db";

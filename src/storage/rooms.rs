@@ -256,7 +256,7 @@ pub(super) fn key(room: &BareJid) -> (&str, &str) {
 }
 
 /// The change of a row that is not there is a failure.
-fn one_row(rows: usize) -> Result<(), StorageError> {
+pub(super) fn one_row(rows: usize) -> Result<(), StorageError> {
     if rows == 1 { Ok(()) } else { Err(StorageError::Failed) }
 }
 

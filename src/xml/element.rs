@@ -79,6 +79,17 @@ impl Element {
         }
     }
 
+    /// Adds `xml:lang` when there is one (builder style); the element has none yet.
+    #[must_use]
+    pub fn with_lang(mut self, lang: Option<&str>) -> Self {
+        self.attributes.extend(lang.map(|lang| Attribute {
+            ns: Cow::Borrowed(XML_NS),
+            name: Cow::Borrowed("lang"),
+            value: lang.to_owned(),
+        }));
+        self
+    }
+
     /// Adds a child element (builder style).
     #[must_use]
     pub fn with_child(mut self, child: Element) -> Self {

@@ -5,6 +5,7 @@
 
 mod declaration;
 pub mod element;
+mod fragment;
 mod guard;
 mod names;
 pub mod parser;
@@ -18,4 +19,5 @@ mod roundtrip;
 mod tests;
 
 pub use element::{Attribute, Element, Name, Node, XML_NS};
+pub use fragment::read_fragment;
 pub use parser::{StreamEvent, StreamHeader, StreamParser, XmlError, XmlLimits};

@@ -171,6 +171,32 @@ impl Form {
         form
     }
 
+    /// A table of data (§3.4): (name, label) of each column; rows follow.
+    pub fn table(title: &str, columns: &[(&str, &str)]) -> Self {
+        let column = |(var, label): &(&str, &str)| {
+            Element::new("field", ns::DATA).with_attr("var", *var).with_attr("label", *label)
+        };
+        let reported = Element::new("reported", ns::DATA);
+        let x = Element::new("x", ns::DATA)
+            .with_attr("type", "result")
+            .with_child(Element::new("title", ns::DATA).with_text(title))
+            .with_child(columns.iter().map(column).fold(reported, Element::with_child));
+        Self { x, is_typed: false }
+    }
+
+    /// A row of a table: (name of the column, value); an empty value is left out.
+    #[must_use]
+    pub fn row(mut self, cells: &[(&str, &str)]) -> Self {
+        let cell = |(var, text): &(&str, &str)| {
+            let value = Element::new("value", ns::DATA).with_text(*text);
+            let value = Some(value).filter(|_| !text.is_empty());
+            Element::new("field", ns::DATA).with_attr("var", *var).with_child_opt(value)
+        };
+        let item = Element::new("item", ns::DATA);
+        self.x.push(cells.iter().map(cell).fold(item, Element::with_child));
+        self
+    }
+
     /// The element.
     pub fn into_element(self) -> Element {
         self.x
@@ -251,16 +277,42 @@ impl Form {
         self.field("boolean", var, Some(label), &[if value { "1" } else { "0" }], &[])
     }
 
-    /// One of several; `options` are (value, label).
+    /// One of several; `options` are (value, label). An empty value is left out.
     #[must_use]
     pub fn list(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Self {
-        self.field("list-single", var, Some(label), &[value], options)
+        let values = [value];
+        let values = if value.is_empty() { &values[..0] } else { &values[..] };
+        self.field("list-single", var, Some(label), values, options)
     }
 
     /// Some of several; `options` are (value, label).
     #[must_use]
     pub fn lists(self, var: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Self {
         self.field("list-multi", var, Some(label), values, options)
+    }
+
+    /// Lines of text. The type is said in results too: others have one value (§3.3).
+    #[must_use]
+    pub fn lines(self, var: &str, label: &str, values: &[&str]) -> Self {
+        let is_typed = self.is_typed;
+        let mut form = Self { is_typed: true, ..self };
+        form = form.field("text-multi", var, Some(label), values, &[]);
+        Self { is_typed, ..form }
+    }
+
+    /// An address.
+    #[must_use]
+    pub fn jid(self, var: &str, label: &str) -> Self {
+        self.field("jid-single", var, Some(label), &[], &[])
+    }
+
+    /// The field added last must be filled in (§3.2).
+    #[must_use]
+    pub fn required(mut self) -> Self {
+        if let Some(Node::Element(field)) = self.x.children.last_mut() {
+            field.children.insert(0, Node::Element(Element::new("required", ns::DATA)));
+        }
+        self
     }
 
     /// Addresses.
@@ -359,5 +411,21 @@ mod tests {
         assert_eq!(fields[2].attr("type"), None);
         let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
         assert_eq!(fields[4].child("option", ns::DATA).and_then(|o| o.attr("label")), Some("V"));
+        let form = Form::to_fill_in("t", "Title", "Do").list("c", "C", "", &[("v", "V")]);
+        let x = form.required().into_element();
+        let names: Vec<_> = x.elements().flat_map(|field| field.elements()).collect();
+        let names: Vec<_> = names.iter().map(|element| element.name.as_ref()).collect();
+        assert_eq!(names, ["value", "required", "option"]);
+    }
+
+    #[test]
+    fn tables() {
+        let columns = [("a", "A"), ("b", "B")];
+        let table = Form::table("T", &columns).row(&[("a", "1"), ("b", "")]).into_element();
+        let names: Vec<_> = table.elements().map(|element| element.name.as_ref()).collect();
+        assert_eq!(names, ["title", "reported", "item"]);
+        let item = table.child("item", ns::DATA).expect("a row");
+        let values: Vec<_> = item.elements().map(|field| field.elements().count()).collect();
+        assert_eq!(values, [1, 0]);
     }
 }

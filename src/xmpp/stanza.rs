@@ -145,6 +145,15 @@ impl Stanza {
         self
     }
 
+    /// Adds a payload element when there is one (builder style).
+    #[must_use]
+    pub fn with_child_opt(self, child: Option<Element>) -> Self {
+        match child {
+            Some(child) => self.with_child(child),
+            None => self,
+        }
+    }
+
     /// The same with an id.
     #[must_use]
     pub fn with_id(mut self, id: Option<String>) -> Self {
