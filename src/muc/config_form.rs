@@ -1,7 +1,7 @@
 //! The form of a room's configuration (XEP-0045 §10.1.3, §10.2, §16.5.3): the fields that are
 //! honoured, and no others. A submission may leave fields out: they keep their value (WIRE 9).
 
-use crate::config::{AllowPm, Config, RoomOptions, Whois};
+use crate::config::{AllowPm, Config, RoomOptions, RoomRegistration, Whois};
 use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submitted};
 use crate::xmpp::{Affiliation, BareJid, Condition, Role, StanzaError, ns};
@@ -26,6 +26,11 @@ const ALLOW_PM: &[(&str, &str, AllowPm)] = &[
     ("moderators", "Moderators only", AllowPm::Moderators),
     ("none", "Nobody", AllowPm::None),
 ];
+const REGISTRATION: &[(&str, &str, RoomRegistration)] = &[
+    ("open", "Anybody; in a members-only room an admin approves", RoomRegistration::Open),
+    ("approval", "Whom an admin approves", RoomRegistration::Approval),
+    ("closed", "Nobody: admins add members", RoomRegistration::Closed),
+];
 const MAX_USERS: &[u32] = &[10, 20, 30, 50, 100, 200, 500, 1000];
 
 const NAME: &str = "muc#roomconfig_roomname";
@@ -45,6 +50,8 @@ const BROADCAST: &str = "muc#roomconfig_presencebroadcast";
 const ALLOW_PM_FIELD: &str = "muc#roomconfig_allowpm";
 const ALLOW_INVITES: &str = "muc#roomconfig_allowinvites";
 const MEMBER_LIST: &str = "muc#roomconfig_getmemberlist";
+/// No registered field says this: a name in a namespace of our own (XEP-0068 §3.4).
+const REGISTRATION_FIELD: &str = "{urn:tercet}roomconfig_registration";
 const ADMINS: &str = "muc#roomconfig_roomadmins";
 const OWNERS: &str = "muc#roomconfig_roomowners";
 const HISTORY: &str = "muc#maxhistoryfetch";
@@ -127,6 +134,12 @@ impl Room {
                 &names(&options.get_member_list),
                 &roles,
             )
+            .list(
+                REGISTRATION_FIELD,
+                "Who becomes a member by registering",
+                name_of(REGISTRATION, options.registration),
+                &options_of(REGISTRATION),
+            )
             .jids(ADMINS, "Admins", &with(Affiliation::Admin))
             .jids(OWNERS, "Owners", &with(Affiliation::Owner))
             .text(HISTORY, "Messages of history kept", &options.history_messages.to_string())
@@ -174,6 +187,8 @@ impl Room {
         set_bool(&mut options.allow_invites, ALLOW_INVITES)?;
         let member_list = form.choices(MEMBER_LIST, ROLES)?;
         options.get_member_list = member_list.unwrap_or(options.get_member_list);
+        let registration = form.choice(REGISTRATION_FIELD, REGISTRATION)?;
+        options.registration = registration.unwrap_or(options.registration);
         if let Some(messages) = form.number(HISTORY)? {
             if messages > HISTORY_MESSAGES_MAX.max(config.rooms.defaults.history_messages) {
                 let error = StanzaError::new(Condition::NotAcceptable);

@@ -7,7 +7,7 @@ use crate::config::Whois;
 use crate::xml::Element;
 use crate::xmpp::dataform::Form;
 use crate::xmpp::disco::{DiscoInfo, Identity};
-use crate::xmpp::{Condition, ns};
+use crate::xmpp::{BareJid, Condition, ns};
 
 /// Reserved nicks (§7.12).
 const NODE_RESERVED_NICK: &str = "x-roomuser-item";
@@ -18,15 +18,17 @@ const NODE_TRAFFIC: &str = "http://jabber.org/protocol/muc#traffic";
 fn check_node(query: &Element) -> Result<(), Condition> {
     match query.attr("node") {
         None | Some("") => Ok(()),
-        Some(NODE_RESERVED_NICK) => Err(Condition::FeatureNotImplemented), // §7.12
-        Some(NODE_TRAFFIC) => Err(Condition::ServiceUnavailable),          // §18.1.1
-        Some(_) => Err(Condition::ItemNotFound),                           // XEP-0030 §7
+        Some(NODE_TRAFFIC) => Err(Condition::ServiceUnavailable), // §18.1.1
+        Some(_) => Err(Condition::ItemNotFound),                  // XEP-0030 §7
     }
 }
 
 impl Room {
     /// disco#info (§6.4).
-    pub fn disco_info(&self, query: &Element) -> Result<Element, Condition> {
+    pub fn disco_info(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
+        if query.attr("node") == Some(NODE_RESERVED_NICK) {
+            return Ok(self.reserved_nick_info(account, NODE_RESERVED_NICK)); // §7.12
+        }
         check_node(query)?;
         let options = &self.options;
         let pair =
@@ -40,6 +42,7 @@ impl Room {
                 .chain([
                     ns::MUC,
                     ns::MUC_STABLE_ID,
+                    ns::MUC_REQUEST,
                     ns::MUC_SELF_PING,
                     ns::OCCUPANT_ID,
                     ns::SID,

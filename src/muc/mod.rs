@@ -11,6 +11,7 @@ mod activity;
 mod admin;
 mod allowance;
 mod archive;
+mod asked;
 mod changes;
 mod config_form;
 mod disco;
@@ -22,6 +23,7 @@ mod invite;
 mod join;
 mod leave;
 mod message;
+mod nicks;
 mod occupant;
 mod owner;
 mod pace;
@@ -29,14 +31,18 @@ mod persist;
 mod presence;
 mod private;
 mod privilege;
+mod probe;
+mod register;
 mod room;
 mod sanitize;
 mod service;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod vcard;
 mod versions;
+mod voice;
 
 use std::collections::HashMap;
 
@@ -214,6 +220,8 @@ impl Muc {
     /// as storage has done, so that the next of its name inherits nothing. A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         for (_, room) in &mut self.rooms {
+            room.applicants.forget(account);
+            room.invitations.forget(account);
             let entry = room.affiliations.get(account);
             if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
                 room.affiliations.remove(account);

@@ -225,6 +225,7 @@ impl Room {
         if self.occupant_like(&new_nick).is_some_and(|holder| holder.key != key) {
             return Err(crate::xmpp::Condition::Conflict.into());
         }
+        self.check_not_reserved(&new_nick, &old.account)?; // §7.6
         let notice = Notice { codes: &[303], new_nick: Some(&new_nick), ..Notice::default() };
         let kind = PresenceType::Unavailable;
         let nothing = Payload::default();

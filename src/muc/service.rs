@@ -17,7 +17,7 @@ use crate::xmpp::{
 
 /// Features of the service beyond those of the small iq services (§6.2).
 pub const FEATURES: &[&str] =
-    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID];
+    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::MUC_STABLE_ID, ns::MUC_UNIQUE, ns::OCCUPANT_ID];
 
 /// Bytes of a room's secret.
 const SECRET_BYTES: usize = 32;
@@ -42,6 +42,9 @@ impl Muc {
         domain: &str,
     ) -> Result<Element, StanzaError> {
         let payload = iq.iq_payload().ok_or(Condition::BadRequest)?;
+        if iq.kind == StanzaKind::Iq(IqType::Get) && payload.is("unique", ns::MUC_UNIQUE) {
+            return self.unique_name(cx, iq, domain);
+        }
         if iq.kind != StanzaKind::Iq(IqType::Get) || !payload.is("query", ns::DISCO_ITEMS) {
             return Err(Condition::ServiceUnavailable.into());
         }
@@ -76,7 +79,7 @@ impl Muc {
     }
 
     /// May this user make one more room (§10.1.1)?
-    fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
+    pub(super) fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
         let may = match cx.config.rooms.create {
             RoomCreators::Anyone => true,
             RoomCreators::Local => cx.config.is_account_domain(from.domain()),

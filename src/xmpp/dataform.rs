@@ -8,7 +8,7 @@
 use super::error::{Condition, StanzaError};
 use super::jid::BareJid;
 use super::ns;
-use crate::xml::Element;
+use crate::xml::{Element, Node};
 
 /// What came back for a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub struct Submitted {
 
 fn not_acceptable(var: &str) -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_text(format!("bad value of {var}"))
+}
+
+/// The FORM_TYPE of a form, whatever its type (XEP-0068 §3).
+pub fn form_type(x: &Element) -> Option<String> {
+    let mut fields = x.elements().filter(|element| element.is("field", ns::DATA));
+    let field = fields.find(|field| field.attr("var") == Some("FORM_TYPE"))?;
+    field.child("value", ns::DATA).map(Element::text)
 }
 
 impl Submission {
@@ -81,6 +88,11 @@ impl Submitted {
             Some([value]) => Ok(Some(value)),
             Some(_) => Err(not_acceptable(var)),
         }
+    }
+
+    /// A field that takes several lines; none when it is left out.
+    pub fn lines(&self, var: &str) -> &[String] {
+        self.values(var).unwrap_or_default()
     }
 
     /// A boolean (§3.3): `1`, `true`, `0`, `false`; unset is false, the type's default.
@@ -207,6 +219,28 @@ impl Form {
         self.field("text-single", var, Some(label), values, &[])
     }
 
+    /// A line of text that must be filled in (§3.2).
+    #[must_use]
+    pub fn required_text(self, var: &str, label: &str) -> Self {
+        let mut form = self.field("text-single", var, Some(label), &[], &[]);
+        if let Some(Node::Element(field)) = form.x.children.last_mut() {
+            field.push(Element::new("required", ns::DATA));
+        }
+        form
+    }
+
+    /// Several lines of text.
+    #[must_use]
+    pub fn lines(self, var: &str, label: &str, values: &[&str]) -> Self {
+        self.field("text-multi", var, Some(label), values, &[])
+    }
+
+    /// One address.
+    #[must_use]
+    pub fn jid(self, var: &str, label: &str, value: &str) -> Self {
+        self.field("jid-single", var, Some(label), &[value], &[])
+    }
+
     /// A line of text that is not shown.
     #[must_use]
     pub fn private(self, var: &str, label: &str, value: &str) -> Self {
@@ -310,6 +344,21 @@ mod tests {
         assert_eq!(fields[0].attr("type"), Some("hidden"));
         assert_eq!(fields[1].elements().count(), 0);
         assert_eq!(fields[2].elements().next().map(Element::text), Some("1".to_owned()));
+        let x = Form::to_fill_in("t", "", "").required_text("n", "N").lines("l", "L", &["1", "2"]);
+        let x = x.jid("j", "J", "a@b").into_element();
+        let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
+        assert!(fields[1].child("required", ns::DATA).is_some());
+        assert_eq!(fields[2].elements().count(), 2);
+        assert_eq!(fields[3].attr("type"), Some("jid-single"));
+        assert_eq!(form_type(&x).as_deref(), Some("t"));
+        assert_eq!(form_type(&Element::new("x", ns::DATA)), None);
+    }
+
+    #[test]
+    fn options() {
+        let form = Form::to_fill_in("t", "Title", "Do").text("a", "A", "").boolean("b", "B", true);
+        let x = form.list("c", "C", "v", &[("v", "V")]).into_element();
+        let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
         assert_eq!(fields[3].child("option", ns::DATA).and_then(|o| o.attr("label")), Some("V"));
     }
 }
