@@ -25,7 +25,7 @@ use crate::xmpp::{
 /// Invitations in one message.
 const INVITATIONS_MAX: usize = 50;
 /// Invitations that a room remembers: past this the oldest is forgotten.
-const REMEMBERED_MAX: usize = 500;
+const INVITATIONS_OPEN_MAX: usize = 500;
 /// How long one is remembered.
 const REMEMBERED_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of an id that is kept; an invitation with a longer one gets another.
@@ -46,7 +46,7 @@ struct Invitation {
 /// What a room remembers of its invitations.
 #[derive(Default)]
 pub struct Invitations {
-    /// In the order of time. Invariant: at most `REMEMBERED_MAX`.
+    /// In the order of time. Invariant: at most `INVITATIONS_OPEN_MAX`.
     open: VecDeque<Invitation>,
 }
 
@@ -67,7 +67,7 @@ impl Invitations {
     /// A newer invitation takes the place of one by the same person.
     fn remember(&mut self, one: Invitation) {
         self.open.retain(|old| old.invitee != one.invitee || old.inviter != one.inviter);
-        if self.open.len() >= REMEMBERED_MAX {
+        if self.open.len() >= INVITATIONS_OPEN_MAX {
             self.open.pop_front();
         }
         self.open.push_back(one);
@@ -237,6 +237,7 @@ fn decline(
     let notice = Stanza::new(kind, room.jid.clone().into(), None)
         .with_id(message.id.clone())
         .with_child(Element::new("x", ns::MUC_USER).with_child(decline));
+    let notice = Stanza { lang: message.lang.clone(), ..notice };
     let by_session = invitation.session.and_then(|session| room.occupant_at(&session));
     let by_account = || room.occupants().find(|o| o.account == invitation.inviter);
     match by_session.or_else(by_account) {

@@ -190,6 +190,7 @@ impl Room {
             self.set_payload(key, session_jid, payload);
         }
         self.welcome(cx, key, join);
+        self.show_applicants(cx, session_jid); // §9.9
         Ok(())
     }
 }

@@ -142,3 +142,40 @@ impl Room {
             nicks.map(|(nick, account)| (nick_key(nick), account.clone())).collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RoomOptions;
+
+    #[test]
+    fn advisory_a20_the_index_follows_the_list() {
+        let jid = |text: &str| BareJid::parse(text).expect("an address");
+        let mut room = Room::new(jid("r@c"), 0, RoomOptions::default(), Vec::new());
+        let (owner, member) = (jid("owner@h"), jid("member@h"));
+        let reserve = |room: &mut Room, account: &BareJid, new: Affiliation, nick: &str| {
+            let changes = AffiliationChanges::from([(account.clone(), (new, None))]);
+            let nicks = NickChanges::from([(account.clone(), Some(nick.to_owned()))]);
+            let result = room.check_nicks(&changes, &nicks);
+            if result.is_ok() {
+                room.take_affiliations(&changes);
+                room.take_nicks(&nicks);
+            }
+            result
+        };
+        assert_eq!(reserve(&mut room, &owner, Affiliation::Owner, "Straße"), Ok(()));
+        let taken = reserve(&mut room, &member, Affiliation::Member, "STRASSE");
+        assert_eq!(taken, Err(Condition::Conflict));
+        assert!(room.check_not_reserved("strasse", &member).is_err());
+        assert!(room.check_not_reserved("strasse", &owner).is_ok());
+        // Others take entries away and know nothing of the index.
+        for number in 0..100 {
+            let nick = format!("nick{number}");
+            assert_eq!(reserve(&mut room, &member, Affiliation::Member, &nick), Ok(()));
+            assert!(room.check_not_reserved(&nick, &owner).is_err());
+            room.affiliations.remove(&member);
+            assert!(room.check_not_reserved(&nick, &owner).is_ok(), "{nick}");
+            assert!(room.reserved.accounts.len() <= 2);
+        }
+    }
+}

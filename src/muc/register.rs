@@ -35,6 +35,8 @@ use crate::xmpp::{
 
 /// Requests that wait for approval in one room.
 const APPLICANTS_MAX: usize = 50;
+/// Lines of text that those who approve are shown.
+const FAQ_LINES_MAX: usize = 100;
 /// How long one waits.
 const WAITING_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -182,6 +184,9 @@ impl Room {
             super::check_text_len(&cx.config, form.text(var)?.map_or(0, str::len))?;
         }
         super::check_text_len(&cx.config, form.lines(FAQ).iter().map(String::len).sum())?;
+        if form.lines(FAQ).len() > FAQ_LINES_MAX {
+            return Err(Condition::NotAcceptable.into());
+        }
         self.check_not_reserved(&nick, account)?;
         self.check_not_used(&nick, account)?;
         let is_approved = self.affiliation_of(account) >= Affiliation::Member
