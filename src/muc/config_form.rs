@@ -51,7 +51,7 @@ const ALLOW_PM_FIELD: &str = "muc#roomconfig_allowpm";
 const ALLOW_INVITES: &str = "muc#roomconfig_allowinvites";
 const MEMBER_LIST: &str = "muc#roomconfig_getmemberlist";
 /// No registered field says this: a name in a namespace of our own (XEP-0068 §3.4).
-const REGISTRATION_FIELD: &str = "{urn:tercet}roomconfig_registration";
+const REGISTRATION_FIELD: &str = "{urn:tercet:room}registration";
 const ADMINS: &str = "muc#roomconfig_roomadmins";
 const OWNERS: &str = "muc#roomconfig_roomowners";
 const HISTORY: &str = "muc#maxhistoryfetch";
