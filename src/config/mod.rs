@@ -130,6 +130,17 @@ pub const SLOW_MODE_SECONDS_MAX: u32 = 86_400;
 pub const MESSAGES_PER_MINUTE_MAX: u32 = 60_000;
 /// The largest limit of bytes of a message that a room may have.
 pub const MESSAGE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// Who becomes a member by registering with a room (XEP-0045 §7.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomRegistration {
+    /// Everybody, at once; in a members-only room with the approval of an admin.
+    Open,
+    /// Everybody, with the approval of an admin.
+    Approval,
+    /// Nobody: admins add members.
+    Closed,
+}
 
 /// The options of a room: the configuration form, `[rooms.defaults]`, and what is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +180,8 @@ pub struct RoomOptions {
     pub get_member_list: Vec<Role>,
     /// `muc#maxhistoryfetch`: messages of history kept and sent at most.
     pub history_messages: u32,
+    /// Who becomes a member by registering.
+    pub registration: RoomRegistration,
     /// Occupants are listed in disco#items (XEP-0045 §6.5).
     pub occupants_in_disco: bool,
     /// Messages are archived while the room is persistent (XEP-0313).
@@ -203,6 +216,7 @@ impl Default for RoomOptions {
             allow_invites: false,
             get_member_list: vec![Role::Moderator, Role::Participant, Role::Visitor],
             history_messages: 20,
+            registration: RoomRegistration::Open,
             occupants_in_disco: false,
             archive: true,
             slow_mode_seconds: 0,

@@ -3,6 +3,7 @@
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
 use super::changes::{AffiliationChanges, RoleChanges, Verdict};
+use super::nicks::{NickChanges, check_reservable};
 use super::privilege::{self, Rank};
 use super::room::Room;
 use super::{check_reason, invite};
@@ -16,6 +17,7 @@ use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaErro
 struct Plan {
     roles: RoleChanges,
     affiliations: AffiliationChanges,
+    nicks: NickChanges,
 }
 
 /// Reads an attribute's value: absent, or one of the known ones (else `bad-request`).
@@ -26,6 +28,31 @@ fn value<T>(
 ) -> Result<Option<T>, Condition> {
     let parsed = item.attr(name).map(|text| parse(text).ok_or(Condition::BadRequest));
     parsed.transpose()
+}
+
+/// The `nick` of an affiliation item (§9.3, §9.5): empty to take the reserved one away; left out,
+/// it stays as it is. Whoever is not affiliated any more has none.
+fn plan_nick(
+    cx: &Cx,
+    plan: &mut Plan,
+    jid: BareJid,
+    item: &Element,
+    new: Affiliation,
+) -> Result<(), StanzaError> {
+    let Some(nick) = item.attr("nick").filter(|_| new >= Affiliation::Member) else {
+        plan.nicks.remove(&jid);
+        return Ok(());
+    };
+    if jid.local().is_none() {
+        let error = StanzaError::new(Condition::NotAcceptable);
+        return Err(error.with_text("a domain has no nick"));
+    }
+    let nick = match nick {
+        "" => None,
+        nick => Some(check_reservable(&cx.config, nick)?),
+    };
+    plan.nicks.insert(jid, nick);
+    Ok(())
 }
 
 fn items(query: &Element) -> impl Iterator<Item = &Element> {
@@ -97,7 +124,9 @@ impl Room {
         let plan = self.plan(cx, &stanza.from, query)?;
         let actor = self.actor(&stanza.from);
         self.store_affiliations(cx, &plan.affiliations)?;
+        self.store_nicks(cx, &plan.affiliations, &plan.nicks)?;
         let old = self.take_affiliations(&plan.affiliations);
+        self.take_nicks(&plan.nicks);
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
         let here = self.present_among(&plan.affiliations);
 
@@ -139,7 +168,9 @@ impl Room {
             match (role, affiliation) {
                 (Some(role), None) => self.plan_role(&mut plan, rank, from, item, role, reason)?,
                 (None, Some(new)) => {
-                    self.plan_affiliation(&mut plan, rank, &account, item, new, reason)?;
+                    let jid =
+                        self.plan_affiliation(&mut plan, rank, &account, item, new, reason)?;
+                    plan_nick(cx, &mut plan, jid, item, new)?;
                 }
                 // §17.4: never both; one of them there must be.
                 _ => return Err(Condition::BadRequest.into()),
@@ -150,6 +181,7 @@ impl Room {
         }
         self.check_server_admins(&account, &plan.affiliations)?;
         self.check_list(cx, &plan.affiliations)?;
+        self.check_nicks(&plan.affiliations, &plan.nicks)?; // §9.3, §9.5
         Ok(plan)
     }
 
@@ -188,7 +220,7 @@ impl Room {
         item: &Element,
         new: Affiliation,
         reason: Option<String>,
-    ) -> Result<(), StanzaError> {
+    ) -> Result<BareJid, StanzaError> {
         let jid = item.attr("jid").ok_or(Condition::BadRequest)?;
         if rank.affiliation < Affiliation::Admin {
             return Err(Condition::Forbidden.into()); // §9
@@ -203,8 +235,8 @@ impl Room {
         if jid.local().is_none() && new >= Affiliation::Admin {
             return Err(Condition::NotAllowed.into()); // A domain is banned or a member (§9.2).
         }
-        plan.affiliations.insert(jid, (new, reason));
-        Ok(())
+        plan.affiliations.insert(jid.clone(), (new, reason));
+        Ok(jid)
     }
 
     /// A server admin is never banned, it would be an owner all the same; and what it has in this

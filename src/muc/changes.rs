@@ -44,7 +44,7 @@ impl Verdict {
 
 impl Room {
     /// The entry that a change makes; `Affiliation::None` is the end of it.
-    fn entry_after(
+    pub fn entry_after(
         &self,
         jid: &BareJid,
         change: &(Affiliation, Option<String>),

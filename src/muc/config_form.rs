@@ -6,7 +6,7 @@
 //! our own are named as XEP-0068 §3.4 says. What is refused names its field for people.
 
 use crate::config::{
-    AllowPm, Config, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX, RoomOptions,
+    AllowPm, Config, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX, RoomOptions, RoomRegistration,
     SLOW_MODE_SECONDS_MAX, Whois,
 };
 use crate::xml::Element;
@@ -33,6 +33,11 @@ const ALLOW_PM: &[(&str, &str, AllowPm)] = &[
     ("moderators", "Moderators only", AllowPm::Moderators),
     ("none", "Nobody", AllowPm::None),
 ];
+const REGISTRATION: &[(&str, &str, RoomRegistration)] = &[
+    ("open", "Anybody; in a members-only room an admin approves", RoomRegistration::Open),
+    ("approval", "Whom an admin approves", RoomRegistration::Approval),
+    ("closed", "Nobody: admins add members", RoomRegistration::Closed),
+];
 const MAX_USERS: &[u32] = &[10, 20, 30, 50, 100, 200, 500, 1000];
 
 const NAME: &str = "muc#roomconfig_roomname";
@@ -52,6 +57,8 @@ const BROADCAST: &str = "muc#roomconfig_presencebroadcast";
 const ALLOW_PM_FIELD: &str = "muc#roomconfig_allowpm";
 const ALLOW_INVITES: &str = "muc#roomconfig_allowinvites";
 const MEMBER_LIST: &str = "muc#roomconfig_getmemberlist";
+/// No registered field says this: a name in a namespace of our own (XEP-0068 §3.4).
+const REGISTRATION_FIELD: &str = "{urn:tercet:room}registration";
 const ADMINS: &str = "muc#roomconfig_roomadmins";
 const OWNERS: &str = "muc#roomconfig_roomowners";
 const HISTORY: &str = "muc#maxhistoryfetch";
@@ -83,6 +90,7 @@ const LABELS: &[(&str, &str)] = &[
     (ADMINS, "Admins"),
     (OWNERS, "Owners"),
     (HISTORY, "Messages of history kept"),
+    (REGISTRATION_FIELD, "Who becomes a member by registering"),
     (SLOW_MODE, "Slow mode: seconds between two messages of a user, 0 for none"),
     (ARCHIVE, "Archive messages while the room is persistent"),
     (MESSAGES_PER_MINUTE, "Messages of a user per minute, 0 for no limit"),
@@ -278,6 +286,7 @@ impl Room {
             .jids(ADMINS, self.accounts_with(Affiliation::Admin))
             .jids(OWNERS, self.accounts_with(Affiliation::Owner))
             .number(HISTORY, options.history_messages, history_max(options.history_messages))
+            .choice(REGISTRATION_FIELD, options.registration, REGISTRATION)
             .number(SLOW_MODE, options.slow_mode_seconds, SLOW_MODE_SECONDS_MAX)
             .boolean(ARCHIVE, options.archive)
             .number(MESSAGES_PER_MINUTE, options.messages_per_minute, MESSAGES_PER_MINUTE_MAX)
@@ -311,6 +320,7 @@ impl Room {
         read.set_roles(&mut options.get_member_list, MEMBER_LIST)?;
         let history_max = history_max(self.options.history_messages);
         read.set_number(&mut options.history_messages, HISTORY, history_max)?;
+        read.set_choice(&mut options.registration, REGISTRATION_FIELD, REGISTRATION)?;
         read.set_number(&mut options.slow_mode_seconds, SLOW_MODE, SLOW_MODE_SECONDS_MAX)?;
         read.set_boolean(&mut options.archive, ARCHIVE)?;
         let minute = &mut options.messages_per_minute;

@@ -21,9 +21,8 @@ const NODE_TRAFFIC: &str = "http://jabber.org/protocol/muc#traffic";
 fn check_node(query: &Element) -> Result<(), Condition> {
     match query.attr("node") {
         None | Some("") => Ok(()),
-        Some(NODE_RESERVED_NICK) => Err(Condition::FeatureNotImplemented), // §7.12
-        Some(NODE_TRAFFIC) => Err(Condition::ServiceUnavailable),          // §18.1.1
-        Some(_) => Err(Condition::ItemNotFound),                           // XEP-0030 §7
+        Some(NODE_TRAFFIC) => Err(Condition::ServiceUnavailable), // §18.1.1
+        Some(_) => Err(Condition::ItemNotFound),                  // XEP-0030 §7
     }
 }
 
@@ -34,6 +33,7 @@ type Feature = (&'static str, fn(&Room) -> bool);
 const FEATURES: &[Feature] = &[
     (ns::MUC, |_| true),
     (ns::MUC_STABLE_ID, |_| true),
+    (ns::MUC_REQUEST, |_| true),
     (ns::MUC_SELF_PING, |_| true),
     (ns::OCCUPANT_ID, |_| true),
     (ns::SID, |_| true),
@@ -87,6 +87,9 @@ impl Room {
         asker: &BareJid,
         query: &Element,
     ) -> Result<Element, Condition> {
+        if query.attr("node") == Some(NODE_RESERVED_NICK) {
+            return Ok(self.reserved_nick_info(asker, NODE_RESERVED_NICK)); // §7.12
+        }
         if let Some(node) = query.attr("node")
             && let Some(info) = self.command_info(asker, node)
         {

@@ -6,7 +6,7 @@ use super::allowance::DEAR_ROW;
 use super::join::{self, Join};
 use super::occupant::Payload;
 use super::room::Room;
-use super::{Muc, leave, not_in_room, presence, private};
+use super::{Muc, invite, leave, not_in_room, presence, private};
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::xml::Element;
@@ -100,6 +100,10 @@ impl Muc {
                     room.leave(cx, &stanza.from, &Payload::default(), &[333]);
                 }
                 self.settle(cx, index);
+                Ok(())
+            }
+            PresenceType::Probe => {
+                self.handle_probe(cx, origin, stanza, to);
                 Ok(())
             }
             // WIRE 40: neither a join nor a leave.
@@ -213,7 +217,8 @@ impl Muc {
                 room.handle_private(cx, kind, message)
             }
         } else if is_error {
-            if leave::means_gone(&message) {
+            let is_returned = invite::handle_error(room, cx, &message);
+            if !is_returned && leave::means_gone(&message) {
                 room.leave(cx, &message.from, &Payload::default(), &[333]);
             }
             Ok(())
@@ -314,6 +319,20 @@ pub const ROUTES: &[Route] = &[
         kind: IqType::Get,
         feature: Some(ns::DISCO_ITEMS),
         handler: |room, _, request| Ok(Some(room.disco_items(&request.account, request.payload)?)),
+    },
+    Route {
+        name: "query",
+        ns: ns::REGISTER,
+        kind: IqType::Get,
+        feature: Some(ns::REGISTER),
+        handler: |room, _, request| room.registration(&request.account).map(Some),
+    },
+    Route {
+        name: "query",
+        ns: ns::REGISTER,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| room.register(cx, request).map(|()| None),
     },
     Route {
         name: "query",

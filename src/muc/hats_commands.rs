@@ -332,12 +332,12 @@ fn destroy_form(room: &Room) -> Form {
 
 fn assign_form(room: &Room) -> Form {
     let form = to_fill_in("Assigning a Hat", "The user wears it until it is removed.");
-    with_hat(form.jid(WEARER, "User Address").required(), room)
+    with_hat(form.jid(WEARER, "User Address", "").required(), room)
 }
 
 fn unassign_form(room: &Room) -> Form {
     let form = to_fill_in("Removing a Hat", "The user wears it no more.");
-    with_hat(form.jid(WEARER, "User Address").required(), room)
+    with_hat(form.jid(WEARER, "User Address", "").required(), room)
 }
 
 /// §3.2: makes a hat, or changes the one with this address. A hue that is left out stays.

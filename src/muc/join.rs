@@ -51,6 +51,7 @@ impl Room {
         self.check_members_only(&join.account)?; // §7.2.6
         self.check_password(join)?; // §7.2.5
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
+        self.check_not_reserved(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
         self.spend(cx, &join.account)?; // limits.room_messages_per_second
         self.enter(cx, join);
@@ -123,6 +124,7 @@ impl Room {
         // §7.2.2: the others, and the occupant's other sessions.
         self.tell_other_sessions(cx, key, session_jid);
         self.show_to_others(cx, key, false);
+        self.show_applicants(cx, session_jid); // §9.9
     }
 
     /// The presence of an occupant for its own sessions but one.
@@ -193,6 +195,7 @@ impl Room {
             self.set_payload(key, session_jid, payload);
         }
         self.welcome(cx, key, join);
+        self.show_applicants(cx, session_jid); // §9.9
         Ok(())
     }
 }

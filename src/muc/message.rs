@@ -5,6 +5,7 @@ use super::{invite, privilege, subject};
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
+use crate::xmpp::dataform;
 use crate::xmpp::{Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 impl Room {
@@ -22,12 +23,30 @@ impl Room {
         match kind {
             MessageType::Groupchat => self.handle_groupchat(cx, message),
             MessageType::Normal => {
-                let x = message.child("x", ns::MUC_USER).cloned();
-                let x = x.ok_or(Condition::BadRequest)?;
                 self.spend(cx, &message.from.to_bare())?;
-                invite::handle(self, cx, &message, &x)
+                if let Some(x) = message.child("x", ns::MUC_USER) {
+                    return invite::handle(self, cx, &message, x);
+                }
+                let x = message.child("x", ns::DATA).ok_or(Condition::BadRequest)?;
+                self.handle_form(cx, &message, x)
             }
             // §17.2, WIRE 40: wrongly typed.
+            _ => Err(Condition::BadRequest.into()),
+        }
+    }
+
+    /// A form: a request for voice, or what somebody in charge has decided (§7.13, §8.6, §9.9).
+    fn handle_form(
+        &mut self,
+        cx: &mut Cx,
+        message: &Stanza,
+        x: &Element,
+    ) -> Result<(), StanzaError> {
+        match dataform::form_type(x).as_deref() {
+            Some(ns::MUC_REQUEST) => self.handle_voice(cx, message, x),
+            Some(ns::MUC_REGISTER) => self.decide_registration(cx, message, x),
+            // XEP-0004 §4.1: a form that is cancelled may be empty.
+            None if x.attr("type") == Some("cancel") => Ok(()),
             _ => Err(Condition::BadRequest.into()),
         }
     }

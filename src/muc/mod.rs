@@ -11,6 +11,7 @@ mod activity;
 mod admin;
 mod allowance;
 mod archive;
+mod asked;
 mod changes;
 mod config_form;
 mod disco;
@@ -26,6 +27,7 @@ mod leave;
 mod listing;
 mod manage;
 mod message;
+mod nicks;
 mod occupant;
 mod owner;
 mod pace;
@@ -33,14 +35,18 @@ mod persist;
 mod presence;
 mod private;
 mod privilege;
+mod probe;
+mod register;
 mod room;
 mod sanitize;
 mod service;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod vcard;
 mod versions;
+mod voice;
 
 use std::collections::HashMap;
 
@@ -224,6 +230,8 @@ impl Muc {
         for (_, room) in &mut self.rooms {
             let had_hats = room.hats.forget(account);
             room.paces.forget(account);
+            room.applicants.forget(account);
+            room.invitations.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {

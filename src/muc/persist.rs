@@ -55,6 +55,7 @@ impl Room {
         self.subject = stored.subject.map(|subject| Subject::from_stored(&self.jid, subject));
         let entries = stored.affiliations.into_iter();
         self.affiliations = entries.map(|entry| (entry.jid.clone(), entry)).collect();
+        self.index_nicks();
         self.options = stored.options;
         self.secret = stored.secret;
     }

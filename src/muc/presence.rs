@@ -235,6 +235,7 @@ impl Room {
         if self.occupant_like(&new_nick).is_some_and(|holder| holder.key != key) {
             return Err(crate::xmpp::Condition::Conflict.into());
         }
+        self.check_not_reserved(&new_nick, &account)?; // §7.6
         self.spend(cx, &account)?;
         let Some(old) = self.occupant(key) else { return Ok(()) };
         let notice = Notice { codes: &[303], new_nick: Some(&new_nick), ..Notice::default() };

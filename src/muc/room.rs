@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::activity::Activity;
+use super::asked::Asked;
 use super::hats::Hats;
 use super::history::History;
 use super::ids;
+use super::invite::Invitations;
+use super::nicks::Reserved;
 use super::occupant::{Occupant, Payload, Seat};
 use super::pace::Paces;
 use super::privilege::{self, Rank};
+use super::register::Applicants;
 use super::subject::Subject;
 use super::vcard::Vcard;
 use super::versions::Versions;
@@ -46,6 +50,16 @@ pub struct Room {
     pub secret: Vec<u8>,
     /// Outcasts, members, admins and owners, never `None`.
     pub affiliations: BTreeMap<BareJid, AffiliationEntry>,
+    /// Who has reserved which nick.
+    pub reserved: Reserved,
+    /// Who waits to be made a member.
+    pub applicants: Applicants,
+    /// When accounts have asked to be made members.
+    pub registration_asked: Asked,
+    /// When accounts have asked for voice.
+    pub voice_asked: Asked,
+    /// Invitations that may be declined.
+    pub invitations: Invitations,
     /// The subject; `None` when it was never set.
     pub subject: Option<Subject>,
     /// The latest messages.
@@ -93,6 +107,11 @@ impl Room {
             options,
             secret,
             affiliations: BTreeMap::new(),
+            reserved: Reserved::default(),
+            applicants: Applicants::default(),
+            registration_asked: Asked::default(),
+            voice_asked: Asked::default(),
+            invitations: Invitations::default(),
             subject: None,
             history: History::default(),
             hats: Hats::default(),

@@ -20,6 +20,7 @@ pub const FEATURES: &[&str] = &[
     ns::RSM,
     ns::MUC,
     ns::MUC_STABLE_ID,
+    ns::MUC_UNIQUE,
     ns::OCCUPANT_ID,
     ns::VCARD_TEMP,
 ];
@@ -47,6 +48,9 @@ impl Muc {
         domain: &str,
     ) -> Result<Element, StanzaError> {
         let payload = iq.iq_payload().ok_or(Condition::BadRequest)?;
+        if iq.kind == StanzaKind::Iq(IqType::Get) && payload.is("unique", ns::MUC_UNIQUE) {
+            return self.unique_name(cx, iq, domain);
+        }
         if iq.kind != StanzaKind::Iq(IqType::Get) || !payload.is("query", ns::DISCO_ITEMS) {
             return Err(Condition::ServiceUnavailable.into());
         }
@@ -57,7 +61,7 @@ impl Muc {
     }
 
     /// May this user make one more room (§10.1.1)?
-    fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
+    pub(super) fn check_creation(&self, cx: &mut Cx, from: &Jid) -> Result<(), StanzaError> {
         let is_admin = cx.config.is_admin(from.bare_str());
         let may = match cx.config.rooms.create {
             RoomCreators::Anyone => true,

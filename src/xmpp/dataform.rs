@@ -31,6 +31,13 @@ fn not_acceptable(var: &str) -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_text(format!("bad value of {var}"))
 }
 
+/// The FORM_TYPE of a form, whatever its type (XEP-0068 §3).
+pub fn form_type(x: &Element) -> Option<String> {
+    let mut fields = x.elements().filter(|element| element.is("field", ns::DATA));
+    let field = fields.find(|field| field.attr("var") == Some("FORM_TYPE"))?;
+    field.child("value", ns::DATA).map(Element::text)
+}
+
 impl Submission {
     /// Reads `<x xmlns='jabber:x:data'/>` of type `submit` or `cancel`. A FORM_TYPE must be the
     /// expected one; without it the element around the form says what it is (XEP-0068 §4.1).
@@ -83,6 +90,11 @@ impl Submitted {
             Some([value]) => Ok(Some(value)),
             Some(_) => Err(not_acceptable(var)),
         }
+    }
+
+    /// A field that takes several lines; none when it is left out.
+    pub fn lines(&self, var: &str) -> &[String] {
+        self.values(var).unwrap_or_default()
     }
 
     /// A boolean (§3.3): `1`, `true`, `0`, `false`; unset is false, the type's default.
@@ -300,10 +312,12 @@ impl Form {
         Self { is_typed, ..form }
     }
 
-    /// An address.
+    /// An address; an empty one is left without a value.
     #[must_use]
-    pub fn jid(self, var: &str, label: &str) -> Self {
-        self.field("jid-single", var, Some(label), &[], &[])
+    pub fn jid(self, var: &str, label: &str, value: &str) -> Self {
+        let values = [value];
+        let values = if value.is_empty() { &values[..0] } else { &values[..] };
+        self.field("jid-single", var, Some(label), values, &[])
     }
 
     /// The field added last must be filled in (§3.2).
@@ -427,5 +441,21 @@ mod tests {
         let item = table.child("item", ns::DATA).expect("a row");
         let values: Vec<_> = item.elements().map(|field| field.elements().count()).collect();
         assert_eq!(values, [1, 0]);
+    }
+
+    #[test]
+    fn kinds() {
+        let x = Form::to_fill_in("t", "", "").text("n", "N", "").required().lines(
+            "l",
+            "L",
+            &["1", "2"],
+        );
+        let x = x.jid("j", "J", "a@b").into_element();
+        let fields: Vec<_> = x.elements().filter(|e| e.is("field", ns::DATA)).collect();
+        assert!(fields[1].child("required", ns::DATA).is_some());
+        assert_eq!(fields[2].elements().count(), 2);
+        assert_eq!(fields[3].attr("type"), Some("jid-single"));
+        assert_eq!(form_type(&x).as_deref(), Some("t"));
+        assert_eq!(form_type(&Element::new("x", ns::DATA)), None);
     }
 }

@@ -6,6 +6,7 @@ mod cards;
 mod joining;
 mod leaks;
 mod lifecycle;
+mod people;
 mod seats;
 mod service;
 

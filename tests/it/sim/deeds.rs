@@ -411,8 +411,8 @@ impl Sim {
         let seat = book.nick_of(&own_jid).map(|nick| format!("{}/{nick}", ROOMS[room]));
         let verb = ["invite", "decline"][self.rng.below(2)];
         let from = match (seat, verb) {
+            (_, "decline") => vec![own_account],
             (Some(seat), _) => vec![seat],
-            (None, "decline") => vec![own_account],
             (None, _) => Vec::new(),
         };
         if verb == "invite" {

@@ -41,7 +41,7 @@ pub const ROOMS: [&str; 3] =
 /// Who owns the rooms, reads at once and never leaves: what it sees is the order of a room.
 const OBSERVER: usize = 0;
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 8;
+const SEEDS_COUNT: u64 = 10;
 const ACTS_PER_SEED: usize = 600;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.

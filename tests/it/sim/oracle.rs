@@ -4,7 +4,7 @@
 //! - Nothing of a room reaches who is not in it.
 //! - In a semi-anonymous room no real address reaches who is no moderator (ADVISORIES a17); an
 //!   invitation goes to the invited and names the inviter by its seat, a refusal goes to the
-//!   inviter and names who refuses: by the seat, or by the bare address that was invited
+//!   inviter and names who refuses by the bare address that was invited
 //!   (XEP-0045 §7.8.2).
 //! - A request is answered once, and a set of `muc#admin` as rules.rs says.
 //! - Streams end for a reason.
@@ -324,7 +324,10 @@ impl Oracle {
         element: &Element,
         text: &str,
     ) -> Result<String, String> {
-        let x = element.child("x", ns::MUC_USER).filter(|_| element.attr("type") != Some("error"));
+        let x = element.child("x", ns::MUC_USER);
+        if element.attr("type") == Some("error") {
+            return Ok(self.without_returned(element, x, text));
+        }
         let part = |name| x.and_then(|x| x.child(name, ns::MUC_USER));
         let Some(part) = part("invite").or(part("decline")) else { return Ok(text.to_owned()) };
         let wrong = |why: &str| Err(format!("{}: {why}: {text}", person.jid()));
@@ -341,6 +344,18 @@ impl Oracle {
             None => return wrong("nobody sent this"),
         }
         Ok(text.replacen(&format!("from='{from}'"), "", 1))
+    }
+
+    /// An invitation that came back names the account that the inviter wrote down.
+    fn without_returned(&self, element: &Element, x: Option<&Element>, text: &str) -> String {
+        let invite = x.and_then(|x| x.child("invite", ns::MUC_USER));
+        let known = self.invitations.get(element.attr("id").unwrap_or_default());
+        match (invite.and_then(|invite| invite.attr("to")), known) {
+            (Some(to), Some(known)) if known.to == to => {
+                text.replacen(&format!("<invite to='{to}'"), "", 1)
+            }
+            _ => text.to_owned(),
+        }
     }
 
     /// How much there was to look at.
