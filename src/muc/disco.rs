@@ -37,6 +37,7 @@ impl Room {
         let info = DiscoInfo {
             identities: vec![identity],
             features: of_routes
+                .chain(self.archive_features().iter().copied())
                 .chain([
                     ns::MUC,
                     ns::MUC_STABLE_ID,

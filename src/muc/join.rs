@@ -52,6 +52,9 @@ impl Room {
         self.check_password(join)?; // §7.2.5
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
+        if self.occupants_count() == 0 {
+            self.recall(cx)?;
+        }
         self.enter(cx, join);
         Ok(())
     }

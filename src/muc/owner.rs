@@ -164,6 +164,9 @@ impl Room {
             }
             (true, false) => cx.storage.room_remove(&self.jid)?,
             (true, true) => {
+                if self.options.archive && !options.archive {
+                    cx.storage.archive_clear(&self.jid)?;
+                }
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;
                 }

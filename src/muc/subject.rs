@@ -1,6 +1,7 @@
 //! The subject of a room (XEP-0045 §7.2.15, §8.1): always the last stanza of a join, an empty one
 //! when it was never set.
 
+use super::archive::Author;
 use super::history::delay;
 use super::occupant::Occupant;
 use super::room::Room;
@@ -51,7 +52,7 @@ impl Subject {
     pub fn from_stored(room: &BareJid, stored: StoredSubject) -> Self {
         let seat = room.with_resource(&stored.nick).ok();
         Self {
-            elements: parse(&stored.xml),
+            elements: parse(stored.xml.as_bytes()),
             from: seat.unwrap_or_else(|| room.clone().into()),
             occupant_id: stored.occupant_id,
             unix_ms: stored.unix_ms,
@@ -59,12 +60,13 @@ impl Subject {
     }
 }
 
-/// The elements of stored XML; what cannot be read is left out.
-fn parse(xml: &str) -> Vec<Element> {
-    let limits =
-        XmlLimits { stanza_bytes_max: 0, depth_max: 64, attributes_max: 64, nodes_max: 4096 };
+/// The elements of stored XML; what cannot be read is left out. It was held to the limits when it
+/// came, and they may have changed since.
+pub fn parse(xml: &[u8]) -> Vec<Element> {
+    let limits = XmlLimits { stanza_bytes_max: 0, depth_max: 0, attributes_max: 0, nodes_max: 0 };
     let mut parser = StreamParser::new(limits);
-    parser.feed(format!("<subjects xmlns='{}'>{xml}</subjects>", ns::CLIENT).as_bytes());
+    parser.feed(format!("<stored xmlns='{}'>", ns::CLIENT).as_bytes());
+    parser.feed(xml);
     let mut elements = Vec::new();
     while let Ok(Some(event)) = parser.next_event() {
         match event {
@@ -146,19 +148,19 @@ impl Room {
             cx.storage.room_subject(&self.jid, &subject.to_stored())?;
             self.mark_written(cx);
         }
+        let session_jid = message.from.clone();
         let reflected = self.reflection(cx, occupant, message);
-        self.archive(cx, occupant, &reflected)?;
+        let envelope = Envelope::new(&reflected);
+        let author = Some(Author { occupant, session_jid: &session_jid });
+        self.archive(cx, author, &reflected, &envelope)?;
         self.subject = Some(subject);
-        self.push_to_all(cx, &Envelope::new(&reflected));
+        self.push_to_all(cx, &envelope);
         Ok(())
     }
 
     /// A groupchat message as all get it (§7.4).
     pub fn reflection(&self, cx: &mut Cx, occupant: &Occupant, message: Stanza) -> Stanza {
-        let id = super::ids::stanza_id(cx.entropy.as_mut());
-        let stanza_id = Element::new("stanza-id", ns::SID)
-            .with_attr("by", self.jid.as_str())
-            .with_attr("id", id);
+        let stanza_id = super::ids::stanza_id_element(cx.entropy.as_mut(), &self.jid);
         Stanza {
             kind: message.kind,
             from: occupant.jid.clone(),

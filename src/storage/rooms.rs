@@ -168,12 +168,12 @@ impl Storage {
 }
 
 /// The key of a room's row.
-fn key(room: &BareJid) -> (&str, &str) {
+pub(super) fn key(room: &BareJid) -> (&str, &str) {
     (room.domain(), room.local().unwrap_or_default())
 }
 
 /// The change of a row that is not there is a failure.
-fn one_row(rows: usize) -> Result<(), StorageError> {
+pub(super) fn one_row(rows: usize) -> Result<(), StorageError> {
     if rows == 1 { Ok(()) } else { Err(StorageError::Failed) }
 }
 

@@ -1,0 +1,1 @@
+//! Archives at rest: pages, bounds, tombstones.
