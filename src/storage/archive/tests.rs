@@ -134,10 +134,7 @@ fn filters() {
         (ArchiveFilter { nick: text("ROMEO"), ..any() }, "3 6"),
         (ArchiveFilter { nick: text("romeo"), ..any() }, ""),
         (ArchiveFilter { account: text("juliet@localhost"), ..any() }, "1 4"),
-        (
-            ArchiveFilter { account: text("juliet@localhost"), resource: text("4"), ..any() },
-            "4",
-        ),
+        (ArchiveFilter { account: text("juliet@localhost"), resource: text("4"), ..any() }, "4"),
         (ArchiveFilter { account: text("' OR 1 --"), ..any() }, ""),
         (ArchiveFilter { places: Some(vec![fifth, second]), ..any() }, "2 5"),
         (ArchiveFilter { places: Some(vec![fifth, second]), before: fifth, ..any() }, "2"),
