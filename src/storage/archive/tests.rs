@@ -32,7 +32,7 @@ fn message(n: usize) -> ArchivedMessage {
             role: Role::Participant,
             occupant_id: format!("o-{who}"),
         }),
-        is_replayed: n % 2 == 0,
+        is_replayed: n.is_multiple_of(2),
         xml: vec![b'x'; 10 * n],
     }
 }
