@@ -160,7 +160,13 @@ impl Room {
         }
         if let Some(uids) = &query.ids {
             let places: Result<Vec<_>, _> = uids.iter().map(|uid| self.place(cx, uid)).collect();
-            filter.places = Some(places?);
+            let places = places?;
+            // Nothing beyond them need be looked at.
+            if let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) {
+                filter.after = filter.after.max(first - 1);
+                filter.before = filter.before.min(last + 1);
+            }
+            filter.places = Some(places);
         }
         Ok(filter)
     }
