@@ -1,7 +1,7 @@
 //! What somebody asks of an archive (XEP-0313 §4): the query taken apart. A query that makes no
-//! sense is `bad-request`, a field that is not known `feature-not-implemented` (§4.1.5), as is all
-//! that nobody could mean. Whether its ids exist, and who may ask for what, is decided in
-//! archive_query.rs.
+//! sense is `bad-request`, a field that is not known `feature-not-implemented` (§4.1.5); one that
+//! is empty is as if it were not there. Whether its ids exist, and who may ask for what, is
+//! decided in archive_query.rs.
 
 use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};

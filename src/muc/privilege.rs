@@ -280,6 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn moderation() {
+        for (role, affiliation, want) in [
+            (R::Moderator, A::None, Ok(())),
+            (R::None, A::Admin, Ok(())),
+            (R::None, A::Owner, Ok(())),
+            (R::Participant, A::Member, Err(C::Forbidden)),
+            (R::None, A::None, Err(C::Forbidden)),
+        ] {
+            assert_eq!(check_moderate(Rank { role, affiliation }), want, "{role} {affiliation}");
+        }
+    }
+
+    #[test]
     fn advisory_a14_lists() {
         let hidden = RoomOptions::default();
         let open = RoomOptions { whois: Whois::Anyone, ..RoomOptions::default() };
