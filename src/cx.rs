@@ -141,9 +141,9 @@ impl Cx {
                 self.out.push_envelope(session, &envelope, &to_attribute(&request.from));
             }
             Target::Routed => {
-                reply
-                    .children
-                    .extend(xml::read_fragment(xml, ns::CLIENT).into_iter().map(Node::Element));
+                reply.children.extend(
+                    xml::read_fragment(xml.as_bytes(), ns::CLIENT).into_iter().map(Node::Element),
+                );
                 self.route(reply);
             }
         }

@@ -246,9 +246,12 @@ impl Muc {
         let was_stored = room.is_stored;
         let request = Request { origin, stanza, payload, account };
         let may_ask = match &*payload.ns {
-            ns::MUC_ADMIN | ns::MUC_OWNER | ns::COMMANDS | ns::VCARD_TEMP => {
-                self.allowances.check(&request.account, cx.now)
-            }
+            ns::MUC_ADMIN
+            | ns::MUC_OWNER
+            | ns::COMMANDS
+            | ns::VCARD_TEMP
+            | ns::MAM
+            | ns::MODERATE => self.allowances.check(&request.account, cx.now),
             _ => Ok(()),
         };
         let result = may_ask.and_then(|()| answer(room, cx, &request));
@@ -260,6 +263,7 @@ impl Muc {
             Ok(None) if payload.ns == ns::VCARD_TEMP => VCARD_ROWS,
             _ => 0,
         };
+        let rows = rows + std::mem::take(&mut room.rows_read);
         if rows > 0 {
             self.allowances.charge(&request.account, rows, cx.now);
         }
@@ -386,6 +390,34 @@ pub const ROUTES: &[Route] = &[
         kind: IqType::Set,
         feature: None,
         handler: |room, cx, request| room.vcard_set(cx, request).map(|()| None),
+    },
+    Route {
+        name: "query",
+        ns: ns::MAM,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, _, request| Ok(Some(room.archive_form(request)?)),
+    },
+    Route {
+        name: "query",
+        ns: ns::MAM,
+        kind: IqType::Set,
+        feature: None,
+        handler: |room, cx, request| Ok(Some(room.archive_query(cx, request)?)),
+    },
+    Route {
+        name: "metadata",
+        ns: ns::MAM,
+        kind: IqType::Get,
+        feature: None,
+        handler: |room, cx, request| Ok(Some(room.archive_metadata(cx, request)?)),
+    },
+    Route {
+        name: "moderate",
+        ns: ns::MODERATE,
+        kind: IqType::Set,
+        feature: Some(ns::MODERATE),
+        handler: |room, cx, request| room.moderate(cx, request).map(|()| None),
     },
 ];
 

@@ -5,6 +5,7 @@
 //! bytes. The subject is no part of it (§7.2.13).
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::cx::Now;
 use crate::outbound::Envelope;
@@ -12,11 +13,22 @@ use crate::xml::Element;
 use crate::xmpp::datetime::{format_utc, parse_utc};
 use crate::xmpp::{BareJid, ns};
 
+/// What the room knows of a message besides the message.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The id that the room gave it.
+    pub id: String,
+    /// The occupant id of who said it; `None` for the room itself.
+    pub author: Option<Rc<str>>,
+    /// When.
+    pub unix_ms: i64,
+}
+
 struct Entry {
+    said: Said,
     envelope: Envelope,
     /// Characters without the `to`.
     chars: usize,
-    unix_ms: i64,
 }
 
 /// The messages, oldest first.
@@ -67,18 +79,33 @@ impl History {
     pub fn push(
         &mut self,
         room: &BareJid,
+        said: Said,
         message: &Envelope,
-        unix_ms: i64,
         messages_max: usize,
         bytes_max: usize,
     ) {
         if messages_max > 0 {
-            let envelope = message.with_last_child("message", &delay(room, unix_ms));
+            let envelope = message.with_last_child("message", &delay(room, said.unix_ms));
             self.bytes += envelope.len();
             let chars = envelope.chars_count();
-            self.entries.push_back(Entry { envelope, chars, unix_ms });
+            self.entries.push_back(Entry { said, envelope, chars });
         }
         self.trim(messages_max, bytes_max);
+    }
+
+    /// The message with this id: the occupant id of its author, and how it is sent.
+    pub fn find(&self, id: &str) -> Option<(Option<&str>, &Envelope)> {
+        let entry = self.entries.iter().find(|entry| entry.said.id == id)?;
+        Some((entry.said.author.as_deref(), &entry.envelope))
+    }
+
+    /// Puts another message in the place of the one with this id, if it is here.
+    pub fn replace(&mut self, room: &BareJid, id: &str, message: &Envelope) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.said.id == id) else { return };
+        self.bytes -= entry.envelope.len();
+        entry.envelope = message.with_last_child("message", &delay(room, entry.said.unix_ms));
+        entry.chars = entry.envelope.chars_count();
+        self.bytes += entry.envelope.len();
     }
 
     /// Drops the oldest messages over the limits; no bytes are no limit.
@@ -97,7 +124,7 @@ impl History {
         let mut count = 0;
         for entry in self.entries.iter().rev() {
             let chars = entry.chars + to_chars;
-            let is_too_old = wish.since_ms.is_some_and(|since| entry.unix_ms < since);
+            let is_too_old = wish.since_ms.is_some_and(|since| entry.said.unix_ms < since);
             if is_too_old || wish.stanzas_max.is_some_and(|max| count >= max) || chars > chars_left
             {
                 break;
@@ -122,7 +149,8 @@ mod tests {
             let kind = StanzaKind::Message(MessageType::Groupchat);
             let body = Element::new("body", ns::CLIENT).with_text("ä".repeat(10));
             let envelope = Envelope::new(&Stanza::new(kind, from, None).with_child(body));
-            history.push(&room, &envelope, second * 1000, messages_max, bytes_max);
+            let said = Said { id: second.to_string(), author: None, unix_ms: second * 1000 };
+            history.push(&room, said, &envelope, messages_max, bytes_max);
         }
         history
     }

@@ -53,6 +53,9 @@ impl Room {
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
         self.check_not_reserved(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
+        if self.occupants_count() == 0 {
+            self.recall(cx)?;
+        }
         self.spend(cx, &join.account)?; // limits.room_messages_per_second
         self.enter(cx, join);
         Ok(())

@@ -1,7 +1,8 @@
 //! Messages to the room itself (XEP-0045 §7.4, §8.1, §17.2): what an occupant says to all.
 
+use super::archive::{self, Author};
 use super::room::Room;
-use super::{invite, privilege, subject};
+use super::{invite, privilege, retract, subject};
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
@@ -57,6 +58,7 @@ impl Room {
             return Err(super::not_in_room()); // §7.4
         };
         let speaker = occupant.identity();
+        retract::target(&message)?;
         if subject::is_change(&message) {
             privilege::check_subject(&self.options, speaker.role)?; // §8.1
             self.check_pace(cx, &speaker, &message)?;
@@ -66,17 +68,20 @@ impl Room {
         }
         privilege::check_speak(speaker.role)?; // §7.4: no voice.
         self.check_pace(cx, &speaker, &message)?;
+        let original = self.check_retraction(cx, &speaker, &message)?; // XEP-0424 §5
         let has_body = message.child("body", ns::CLIENT).is_some();
+        let session_jid = message.from.clone();
         let message = self.reflection(cx, &speaker, message);
-        self.archive(cx, &speaker, &message)?;
+        let envelope = Envelope::new(&message);
+        let author = Some(Author { occupant: &speaker, session_jid: &session_jid });
+        self.archive(cx, author, &message, &envelope)?;
+        if let Some(original) = original {
+            let id = message.id.as_deref().unwrap_or(archive::stanza_id(&self.jid, &message));
+            self.put_tombstone(cx, &original, &retract::retracted(id, cx.now.unix_ms))?;
+        }
         self.note_spoken(cx, &speaker, has_body);
         self.count_message(cx, &message);
-        let envelope = Envelope::new(&message);
-        if has_body {
-            let messages_max = self.options.history_messages as usize;
-            let bytes_max = cx.config.limits.room_history_bytes;
-            self.history.push(&self.jid, &envelope, cx.now.unix_ms, messages_max, bytes_max);
-        }
+        self.remember(cx, author, &message, &envelope);
         self.push_to_all(cx, &envelope);
         Ok(())
     }

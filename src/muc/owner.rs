@@ -171,6 +171,9 @@ impl Room {
                 cx.storage.room_remove(&self.jid)?;
             }
             (true, true) => {
+                if self.options.archive && !options.archive {
+                    cx.storage.archive_clear(&self.jid)?;
+                }
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;
                 }
@@ -260,7 +263,47 @@ fn codes(old: &RoomOptions, new: &RoomOptions, list_changed: bool) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
+    use crate::config::Config;
+    use crate::cx::{Entropy, Now};
+    use crate::outbound::Envelope;
+    use crate::storage::{ArchiveFilter, Storage};
+    use crate::xmpp::{MessageType, StanzaKind};
+
+    struct Zero;
+
+    impl Entropy for Zero {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    #[test]
+    fn an_archive_that_is_switched_off_is_emptied() {
+        let mut cx =
+            Cx::new(Rc::new(Config::default()), Storage::memory(), Box::new(Zero), Now::default());
+        let jid = BareJid::parse("room@c").expect("an address");
+        let options = RoomOptions { persistent: true, ..RoomOptions::default() };
+        let mut room = Room::new(jid.clone(), 1, options.clone(), vec![1; 32]);
+        room.store_whole(&mut cx, &room.to_stored(options.clone())).expect("stored");
+        room.is_stored = true;
+        let kind = StanzaKind::Message(MessageType::Groupchat);
+        let message = Stanza::new(kind, jid.clone().into(), None)
+            .with_child(Element::new("body", ns::CLIENT).with_text("x"))
+            .with_child(super::super::ids::stanza_id_element(cx.entropy.as_mut(), &jid));
+        room.archive(&mut cx, None, &message, &Envelope::new(&message)).expect("archived");
+        let count = |cx: &mut Cx| cx.storage.archive_count(&jid, &ArchiveFilter::default());
+        assert_eq!(count(&mut cx), Ok(1));
+        let none = AffiliationChanges::new();
+        let named = RoomOptions { name: "x".into(), ..options.clone() };
+        room.store_configuration(&mut cx, &named, &none).expect("stored");
+        assert_eq!(count(&mut cx), Ok(1));
+        let off = RoomOptions { archive: false, ..options };
+        room.store_configuration(&mut cx, &off, &none).expect("stored");
+        assert_eq!(count(&mut cx), Ok(0));
+    }
 
     #[test]
     fn status_codes() {

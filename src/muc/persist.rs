@@ -82,6 +82,9 @@ impl Room {
             Ok(Some(stored)) => {
                 self.is_stored = true;
                 self.take_stored(stored);
+                if self.recall(cx).is_err() {
+                    log::error!("{}: its archive cannot be read again", self.jid);
+                }
             }
             Ok(None) => {
                 self.is_stored = false;

@@ -116,6 +116,12 @@ pub fn check_role(actor: Rank, target: Rank, new: Role) -> Result<(), Condition>
     Ok(())
 }
 
+/// May `actor` take back what others have said (XEP-0425 §3)? As with roles, admins need not be in.
+pub fn check_moderate(actor: Rank) -> Result<(), Condition> {
+    let may = actor.role == Role::Moderator || actor.affiliation >= Affiliation::Admin;
+    if may { Ok(()) } else { Err(Condition::Forbidden) }
+}
+
 /// May somebody with affiliation `actor` turn the affiliation `old` into `new` (§5.2.2, §9, §10)?
 pub fn check_affiliation(
     actor: Affiliation,
@@ -270,6 +276,19 @@ mod tests {
             (A::None, A::None, A::Outcast, Err(C::Forbidden)),
         ] {
             assert_eq!(check_affiliation(actor, old, new), want, "{actor} {old} {new}");
+        }
+    }
+
+    #[test]
+    fn moderation() {
+        for (role, affiliation, want) in [
+            (R::Moderator, A::None, Ok(())),
+            (R::None, A::Admin, Ok(())),
+            (R::None, A::Owner, Ok(())),
+            (R::Participant, A::Member, Err(C::Forbidden)),
+            (R::None, A::None, Err(C::Forbidden)),
+        ] {
+            assert_eq!(check_moderate(Rank { role, affiliation }), want, "{role} {affiliation}");
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Room {
     pub is_stored: bool,
     /// It is to be forgotten when the handler returns.
     pub is_destroyed: bool,
+    /// Rows that the current request has had read, for the allowance of who asked.
+    pub rows_read: usize,
     /// The turn that last wrote it to the database.
     pub written_ms: Option<u64>,
     /// Sessions that came, for the index of the service.
@@ -123,6 +125,7 @@ impl Room {
             lock: None,
             is_stored: false,
             is_destroyed: false,
+            rows_read: 0,
             written_ms: None,
             entered: Vec::new(),
             left: Vec::new(),

@@ -15,7 +15,9 @@ pub fn is_allowed(room: &BareJid, element: &Element) -> bool {
     let is_ours = |name: &str| element.attr(name).is_some_and(|text| names_room(room, text));
     match &*element.ns {
         ns::MUC | ns::MUC_USER | ns::MUC_ADMIN | ns::MUC_OWNER => false,
-        ns::OCCUPANT_ID | ns::HATS => false,
+        ns::OCCUPANT_ID | ns::HATS | ns::MODERATE => false,
+        // A tombstone is the room's (XEP-0424 §4).
+        ns::RETRACT => element.name != "retracted",
         ns::SID => element.name != "stanza-id" || !is_ours("by"),
         ns::DELAY | LEGACY_DELAY => !is_ours("from"),
         // The room's word for the real address of whoever spoke (§7.2.13).
@@ -26,11 +28,24 @@ pub fn is_allowed(room: &BareJid, element: &Element) -> bool {
 
 /// The children of a client's message without those.
 pub fn children(room: &BareJid, children: Vec<Node>) -> Vec<Node> {
-    let allowed = |node: &Node| match node {
-        Node::Element(element) => is_allowed(room, element),
-        Node::Text(_) => false,
+    let allowed = |node| match node {
+        Node::Element(element) if is_allowed(room, &element) => Some(element),
+        _ => None,
     };
-    children.into_iter().filter(allowed).collect()
+    let allowed = children.into_iter().filter_map(allowed);
+    allowed.map(|element| Node::Element(without_moderation(element))).collect()
+}
+
+/// A retraction without the word that a moderator has made it: that is the room's (XEP-0425 §5).
+fn without_moderation(mut element: Element) -> Element {
+    if element.is("retract", ns::RETRACT) {
+        let is_plain = |node: &Node| match node {
+            Node::Element(child) => child.ns != ns::MODERATE,
+            Node::Text(_) => true,
+        };
+        element.children.retain(is_plain);
+    }
+    element
 }
 
 /// The payload of an error that goes on to an occupant: it must not tell the real address of
@@ -73,6 +88,9 @@ mod tests {
             (element("x", ns::MUC_USER), false),
             (element("occupant-id", ns::OCCUPANT_ID).with_attr("id", "1"), false),
             (element("hats", ns::HATS), false),
+            (element("moderated", ns::MODERATE), false),
+            (element("retracted", ns::RETRACT), false),
+            (element("retract", ns::RETRACT), true),
             (element("stanza-id", ns::SID).with_attr("by", "room@conference.localhost"), false),
             (element("stanza-id", ns::SID).with_attr("by", "ROOM@conference.localhost"), false),
             (element("stanza-id", ns::SID).with_attr("by", " room@conference.localhost "), false),

@@ -1,6 +1,7 @@
 //! The subject of a room (XEP-0045 §7.2.15, §8.1): always the last stanza of a join, an empty one
 //! when it was never set.
 
+use super::archive::Author;
 use super::history::delay;
 use super::occupant::Occupant;
 use super::room::Room;
@@ -51,7 +52,7 @@ impl Subject {
     pub fn from_stored(room: &BareJid, stored: StoredSubject) -> Self {
         let seat = room.with_resource(&stored.nick).ok();
         Self {
-            elements: read_fragment(&stored.xml, ns::CLIENT),
+            elements: read_fragment(stored.xml.as_bytes(), ns::CLIENT),
             from: seat.unwrap_or_else(|| room.clone().into()),
             occupant_id: stored.occupant_id,
             unix_ms: stored.unix_ms,
@@ -129,19 +130,19 @@ impl Room {
             cx.storage.room_subject(&self.jid, &subject.to_stored())?;
             self.mark_written(cx);
         }
+        let session_jid = message.from.clone();
         let reflected = self.reflection(cx, occupant, message);
-        self.archive(cx, occupant, &reflected)?;
+        let envelope = Envelope::new(&reflected);
+        let author = Some(Author { occupant, session_jid: &session_jid });
+        self.archive(cx, author, &reflected, &envelope)?;
         self.subject = Some(subject);
-        self.push_to_all(cx, &Envelope::new(&reflected));
+        self.push_to_all(cx, &envelope);
         Ok(())
     }
 
     /// A groupchat message as all get it (§7.4).
     pub fn reflection(&self, cx: &mut Cx, occupant: &Occupant, message: Stanza) -> Stanza {
-        let id = super::ids::stanza_id(cx.entropy.as_mut());
-        let stanza_id = Element::new("stanza-id", ns::SID)
-            .with_attr("by", self.jid.as_str())
-            .with_attr("id", id);
+        let stanza_id = super::ids::stanza_id_element(cx.entropy.as_mut(), &self.jid);
         Stanza {
             kind: message.kind,
             from: occupant.jid.clone(),

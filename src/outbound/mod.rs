@@ -66,6 +66,11 @@ impl Envelope {
         self.head.iter().chain(self.tail.iter()).filter(starts_char).count()
     }
 
+    /// The stanza without its `to`.
+    pub fn to_vec(&self) -> Vec<u8> {
+        [&*self.head, &*self.tail].concat()
+    }
+
     /// The same stanza with one more child at its end; `name` is that of the stanza. Panics when
     /// the stanza has no children.
     pub fn with_last_child(&self, name: &str, child: &Element) -> Self {

@@ -39,6 +39,9 @@ use rusqlite::Connection;
 use crate::config::Synchronous;
 
 pub use activity::StoredActivity;
+pub use archive::{
+    ArchiveFilter, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage, Retention,
+};
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
@@ -56,7 +59,7 @@ const FILE_NAME: &str = "tercet.db";
 const BUSY_TIMEOUT_MS: u64 = 50;
 
 /// Statements kept prepared: more than there are in this folder.
-const CACHED_STATEMENTS_MAX: usize = 64;
+const CACHED_STATEMENTS_MAX: usize = 128;
 
 /// The database.
 pub struct Storage {

@@ -58,7 +58,7 @@ fn item(contact: &str, groups: &[&str]) -> RosterItem {
     }
 }
 
-fn room(address: &str) -> StoredRoom {
+pub(super) fn room(address: &str) -> StoredRoom {
     let entry = |who: &str, affiliation| AffiliationEntry {
         jid: jid(who),
         affiliation,

@@ -170,6 +170,25 @@ impl Storage {
         found.map_err(|error| self.settle(&error))
     }
 
+    /// Reads rows until `row` has seen enough, and says so by `false`.
+    pub(super) fn read_some(
+        &mut self,
+        sql: &'static str,
+        params: impl Params,
+        mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<(), StorageError> {
+        let read = self.connection.prepare_cached(sql).and_then(|mut statement| {
+            let mut rows = statement.query(params)?;
+            while let Some(next) = rows.next()? {
+                if !row(next)? {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        read.map_err(|error| self.settle(&error))
+    }
+
     /// Makes sure that a transaction is open and the handler has its savepoint.
     fn begin_write(&mut self) -> Result<(), StorageError> {
         if self.turn.is_read_only {

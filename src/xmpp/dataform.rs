@@ -78,7 +78,13 @@ impl Submitted {
         Some(self.fields.remove(index).1)
     }
 
-    fn values(&self, var: &str) -> Option<&[String]> {
+    /// The names of the fields, in document order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// All values of a field; `None` when it is left out.
+    pub fn values(&self, var: &str) -> Option<&[String]> {
         self.fields.iter().find(|(name, _)| name == var).map(|(_, values)| values.as_slice())
     }
 
@@ -318,6 +324,20 @@ impl Form {
         let values = [value];
         let values = if value.is_empty() { &values[..0] } else { &values[..] };
         self.field("jid-single", var, Some(label), values, &[])
+    }
+
+    /// Any number of values that are not offered as options (XEP-0122 §3.2).
+    #[must_use]
+    pub fn open_list(mut self, var: &str, label: &str) -> Self {
+        let validate = Element::new("validate", ns::DATA_VALIDATE)
+            .with_attr("datatype", "xs:string")
+            .with_child(Element::new("open", ns::DATA_VALIDATE));
+        let field = Element::new("field", ns::DATA)
+            .with_attr("var", var)
+            .with_attr("type", "list-multi")
+            .with_attr("label", label);
+        self.x.push(field.with_child(validate));
+        self
     }
 
     /// The field added last must be filled in (§3.2).

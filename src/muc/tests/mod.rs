@@ -2,6 +2,7 @@
 //! a stream is in tests/scenarios; here is what needs a look inside, a failing database or a clock.
 
 mod admin;
+mod archive;
 mod cards;
 mod joining;
 mod leaks;
@@ -25,13 +26,13 @@ use crate::xmpp::{
 
 const ROOM: &str = "room@conference.localhost";
 
-struct Counter(u8);
+struct Counter(u64);
 
 impl Entropy for Counter {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            self.0 = self.0.wrapping_mul(5).wrapping_add(17);
-            *byte = self.0;
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = self.0.to_be_bytes()[0];
         }
     }
 }

@@ -281,3 +281,39 @@ fn what_is_kept_in_memory_is_read_again_after_a_loss() {
     assert!(!crate::matcher::to_text(&members).contains("lost@"), "{members:?}");
     party.check_residue();
 }
+
+#[test]
+fn a_message_that_was_not_archived_was_not_said() {
+    let mut party = in_process("", &["romeo", "juliet", "nurse"]);
+    let romeo = party.join("romeo", "room");
+    party.configure(romeo, "room", PERSISTENT);
+    let juliet = party.join("juliet", "room");
+    let say = |party: &mut Local, who: Who, text: &str| {
+        let to = "room@conference.localhost";
+        let message = format!("<message type='groupchat' to='{to}'><body>{text}</body></message>");
+        party.post(who, &message);
+    };
+    say(&mut party, romeo, "kept");
+    party.receive(juliet, "<message><body>kept</body></message>");
+    party.server().storage().inject(Fault::LoseCommit(1));
+    say(&mut party, romeo, "lost");
+    for who in [romeo, juliet] {
+        party.end_with(who, "internal-server-error");
+        let heard = String::from_utf8_lossy(&party.guests[who].transcript).into_owned();
+        assert!(!heard.contains("lost"), "{heard}");
+    }
+    let nurse = party.join("nurse", "room");
+    let to = "room@conference.localhost";
+    party.send(
+        nurse,
+        &format!("<iq type='set' id='a' to='{to}'><query xmlns='urn:xmpp:mam:2'/></iq>"),
+    );
+    party.receive(nurse, "<iq type='result' id='a'/>");
+    let heard = String::from_utf8_lossy(&party.guests[nurse].transcript).into_owned();
+    // Once in the history, once in the archive.
+    assert_eq!((heard.matches(">kept<").count(), heard.matches("lost").count()), (2, 0), "{heard}");
+    party.pass(5_000);
+    say(&mut party, nurse, "again");
+    party.receive(nurse, "<message><body>again</body></message>");
+    party.check_residue();
+}

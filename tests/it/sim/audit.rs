@@ -10,6 +10,7 @@ use tercet::xmpp::ns;
 use super::deeds::{PERSISTENT, SECRET};
 use super::ledger::{Book, Key};
 use super::oracle::outcome_of;
+use super::order::Order;
 use super::rules::AFFILIATIONS;
 use super::{OBSERVER, ROOMS, Sim};
 use crate::matcher::to_text;
@@ -55,8 +56,14 @@ impl Sim {
         }
         for (room, jid) in ROOMS.iter().enumerate() {
             if self.is_observed(room) && self.is_owner(jid) {
+                let said = self.oracle.orders.get(*jid).map_or(0, Order::len);
                 self.speak(OBSERVER, room);
                 self.settle()?;
+                let order = self.oracle.orders.entry((*jid).to_owned()).or_default();
+                if order.len() == said {
+                    // It could not be archived, and so it was not said.
+                    order.leave_off();
+                }
                 self.audit_room(jid).map_err(|why| format!("{jid}: {why}"))?;
             } else {
                 let is_in = self.people[OBSERVER].stays.contains_key(*jid);

@@ -1,0 +1,262 @@
+//! Archives at rest: pages, filters, bounds, tombstones.
+
+use super::super::tests::room;
+use super::*;
+use crate::xmpp::Affiliation;
+
+const ROOM: &str = "tea@conference.localhost";
+const FOREVER: Retention = Retention { messages_max: 0, bytes_max: 0, oldest_ms: i64::MIN };
+
+fn tea() -> BareJid {
+    BareJid::parse(ROOM).expect("an address")
+}
+
+/// A storage with the room in it.
+fn storage() -> Storage {
+    let mut storage = Storage::memory();
+    storage.begin_handler();
+    storage.room_put(&room(ROOM)).expect("stored");
+    storage
+}
+
+/// Message `n`: of every third user, a second after the one before it, `10 * n` bytes long.
+fn message(n: usize) -> ArchivedMessage {
+    let who = ["romeo", "juliet", "nurse"][n % 3];
+    ArchivedMessage {
+        uid: format!("m{n}"),
+        unix_ms: n as i64 * 1000,
+        nick: who.to_uppercase(),
+        author: Some(ArchivedAuthor {
+            jid: Jid::parse(&format!("{who}@localhost/{n}")).expect("an address"),
+            affiliation: Affiliation::Member,
+            role: Role::Participant,
+            occupant_id: format!("o-{who}"),
+        }),
+        is_replayed: n.is_multiple_of(2),
+        xml: vec![b'x'; 10 * n],
+    }
+}
+
+fn filled(count: usize, keep: Retention) -> Storage {
+    let mut storage = storage();
+    for n in 1..=count {
+        storage.archive_add(&tea(), &message(n), keep).expect("added");
+    }
+    storage
+}
+
+fn slice(from_end: bool, messages_max: usize) -> ArchiveSlice {
+    ArchiveSlice { from_end, skipped: 0, messages_max, bytes_max: usize::MAX }
+}
+
+/// The numbers of a page's messages, with a `+` when there are more.
+fn page(storage: &mut Storage, filter: &ArchiveFilter, slice: ArchiveSlice) -> String {
+    let page = storage.archive_page(&tea(), filter, slice).expect("a page");
+    let mut numbers: Vec<_> = page.messages.iter().map(|m| m.uid[1..].to_owned()).collect();
+    if page.has_more {
+        numbers.push("+".to_owned());
+    }
+    numbers.join(" ")
+}
+
+fn all(storage: &mut Storage) -> String {
+    page(storage, &ArchiveFilter::default(), slice(false, 1_000_000))
+}
+
+/// The totals are what the rows say.
+#[track_caller]
+fn check_total(storage: &mut Storage) {
+    let rows = storage
+        .archive_page(&tea(), &ArchiveFilter::default(), slice(false, usize::MAX))
+        .expect("a page");
+    let bytes = rows.messages.iter().map(|message| message.xml.len() as i64).sum();
+    let want = ArchiveTotal { messages: rows.messages.len() as i64, bytes };
+    assert_eq!(storage.archive_total(&tea()), Ok(want));
+}
+
+#[test]
+fn what_is_added_is_read() {
+    let mut storage = filled(2, FOREVER);
+    let mut of_room = message(3);
+    (of_room.nick, of_room.author) = (String::new(), None);
+    storage.archive_add(&tea(), &of_room, FOREVER).expect("added");
+    let page = storage.archive_page(&tea(), &ArchiveFilter::default(), slice(false, 9));
+    let messages = vec![message(1), message(2), of_room];
+    assert_eq!(page, Ok(ArchivePage { messages, has_more: false }));
+    assert_eq!(storage.archive_message(&tea(), "m2", i64::MIN), Ok(Some(message(2))));
+    assert_eq!(storage.archive_message(&tea(), "m2", 2001), Ok(None));
+    assert_eq!(storage.archive_message(&tea(), "m9", i64::MIN), Ok(None));
+    assert_eq!(storage.archive_oldest_ms(&tea()), Ok(Some(1000)));
+    check_total(&mut storage);
+}
+
+#[test]
+fn pages() {
+    let mut storage = filled(6, FOREVER);
+    let whole = ArchiveFilter::default();
+    for (slice, want) in [
+        (slice(false, 9), "1 2 3 4 5 6"),
+        (slice(false, 6), "1 2 3 4 5 6"),
+        (slice(false, 4), "1 2 3 4 +"),
+        (slice(true, 4), "3 4 5 6 +"),
+        (slice(true, 6), "1 2 3 4 5 6"),
+        (slice(false, 0), "+"),
+        (ArchiveSlice { skipped: 4, ..slice(false, 9) }, "5 6"),
+        (ArchiveSlice { skipped: 4, ..slice(false, 1) }, "5 +"),
+        (ArchiveSlice { skipped: 6, ..slice(false, 9) }, ""),
+        (ArchiveSlice { skipped: usize::MAX, ..slice(false, usize::MAX) }, ""),
+        // 10, 20, 30 … bytes.
+        (ArchiveSlice { bytes_max: 60, ..slice(false, 9) }, "1 2 3 +"),
+        (ArchiveSlice { bytes_max: 59, ..slice(false, 9) }, "1 2 +"),
+        (ArchiveSlice { bytes_max: 110, ..slice(true, 9) }, "5 6 +"),
+        (ArchiveSlice { bytes_max: 1, ..slice(true, 9) }, "6 +"),
+    ] {
+        assert_eq!(page(&mut storage, &whole, slice), want, "{slice:?}");
+    }
+}
+
+#[test]
+fn filters() {
+    let mut storage = filled(6, FOREVER);
+    let place = |storage: &mut Storage, uid: &str| {
+        storage.archive_place(&tea(), uid, i64::MIN).expect("read").expect("a place")
+    };
+    let (second, fifth) = (place(&mut storage, "m2"), place(&mut storage, "m5"));
+    let any = ArchiveFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    for (filter, want) in [
+        (ArchiveFilter { after: second, ..any() }, "3 4 5 6"),
+        (ArchiveFilter { before: fifth, ..any() }, "1 2 3 4"),
+        (ArchiveFilter { after: second, before: fifth, ..any() }, "3 4"),
+        (ArchiveFilter { after: fifth, before: second, ..any() }, ""),
+        (ArchiveFilter { start_ms: 2000, end_ms: 4000, ..any() }, "2 3 4"),
+        (ArchiveFilter { start_ms: 2001, end_ms: 3999, ..any() }, "3"),
+        (ArchiveFilter { nick: text("ROMEO"), ..any() }, "3 6"),
+        (ArchiveFilter { nick: text("romeo"), ..any() }, ""),
+        (ArchiveFilter { account: text("juliet@localhost"), ..any() }, "1 4"),
+        (ArchiveFilter { account: text("juliet@localhost"), resource: text("4"), ..any() }, "4"),
+        (ArchiveFilter { account: text("' OR 1 --"), ..any() }, ""),
+        (ArchiveFilter { places: Some(vec![fifth, second]), ..any() }, "2 5"),
+        (ArchiveFilter { places: Some(vec![fifth, second]), before: fifth, ..any() }, "2"),
+        (ArchiveFilter { places: Some(vec![]), ..any() }, ""),
+        (ArchiveFilter { replayed_only: true, ..any() }, "2 4 6"),
+    ] {
+        assert_eq!(page(&mut storage, &filter, slice(false, 9)), want, "{filter:?}");
+        let count = want.split_whitespace().count();
+        assert_eq!(storage.archive_count(&tea(), &filter), Ok(count), "{filter:?}");
+    }
+}
+
+#[test]
+fn rooms_do_not_see_each_other() {
+    let mut storage = filled(2, FOREVER);
+    let other = room("coffee@conference.localhost");
+    storage.room_put(&other).expect("stored");
+    storage.archive_add(&other.jid, &message(3), FOREVER).expect("added");
+    // An id is unique within its archive, not among all of them.
+    storage.archive_add(&other.jid, &message(1), FOREVER).expect("added");
+    assert_eq!(all(&mut storage), "1 2");
+    assert_eq!(storage.archive_place(&tea(), "m3", i64::MIN), Ok(None));
+    storage.archive_clear(&tea()).expect("cleared");
+    assert_eq!(all(&mut storage), "");
+    check_total(&mut storage);
+    let left = storage.archive_count(&other.jid, &ArchiveFilter::default());
+    assert_eq!(left, Ok(2));
+}
+
+#[test]
+fn a_room_that_is_not_stored_has_no_archive() {
+    let mut storage = Storage::memory();
+    storage.begin_handler();
+    assert_eq!(storage.archive_add(&tea(), &message(1), FOREVER), Err(StorageError::Failed));
+    assert_eq!(all(&mut storage), "");
+    assert_eq!(storage.archive_oldest_ms(&tea()), Ok(None));
+    storage.archive_trim(&tea(), Retention { messages_max: 1, ..FOREVER }).expect("nothing");
+}
+
+#[test]
+fn an_id_is_never_given_twice() {
+    let mut storage = filled(1, FOREVER);
+    storage.begin_handler();
+    let again = storage.archive_add(&tea(), &message(1), FOREVER);
+    assert_eq!(again, Err(StorageError::Failed));
+    storage.roll_back_handler();
+    check_total(&mut storage);
+}
+
+#[test]
+fn bounded_in_messages_bytes_and_time() {
+    let check = |keep: Retention, want: &str| {
+        let mut storage = filled(6, keep);
+        assert_eq!(all(&mut storage), want, "{keep:?}");
+        check_total(&mut storage);
+    };
+    check(FOREVER, "1 2 3 4 5 6");
+    check(Retention { messages_max: 2, ..FOREVER }, "5 6");
+    // 10, 20, 30 … bytes.
+    check(Retention { bytes_max: 110, ..FOREVER }, "5 6");
+    check(Retention { bytes_max: 109, ..FOREVER }, "6");
+    check(Retention { bytes_max: 1, ..FOREVER }, "");
+    check(Retention { oldest_ms: 4000, ..FOREVER }, "4 5 6");
+    check(Retention { messages_max: usize::MAX, bytes_max: u64::MAX, ..FOREVER }, "1 2 3 4 5 6");
+}
+
+#[test]
+fn places_are_not_given_again_after_a_trim() {
+    let mut storage = filled(3, FOREVER);
+    let last = storage.archive_place(&tea(), "m3", i64::MIN).expect("read").expect("a place");
+    storage.archive_clear(&tea()).expect("cleared");
+    storage.archive_add(&tea(), &message(4), FOREVER).expect("added");
+    let next = storage.archive_place(&tea(), "m4", i64::MIN).expect("read").expect("a place");
+    assert!(next > last, "{next} {last}");
+}
+
+#[test]
+fn a_trim_takes_a_bounded_number_of_the_oldest() {
+    let mut storage = filled(TRIMMED_ROWS_MAX + 10, FOREVER);
+    let keep = Retention { messages_max: 5, ..FOREVER };
+    storage.archive_trim(&tea(), keep).expect("trimmed");
+    let first = TRIMMED_ROWS_MAX + 1;
+    let want: Vec<_> = (first..first + 10).map(|n| n.to_string()).collect();
+    assert_eq!(all(&mut storage), want.join(" "));
+    check_total(&mut storage);
+    storage.archive_trim(&tea(), keep).expect("trimmed");
+    assert_eq!(storage.archive_total(&tea()).map(|total| total.messages), Ok(5));
+    check_total(&mut storage);
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_no_holes() {
+    let mut storage = storage();
+    for (n, unix_ms) in [(1, 5000), (2, 1000), (3, 6000)] {
+        let message = ArchivedMessage { unix_ms, ..message(n) };
+        storage.archive_add(&tea(), &message, FOREVER).expect("added");
+    }
+    // The second is too old, but not the oldest in the archive.
+    storage.archive_trim(&tea(), Retention { oldest_ms: 4000, ..FOREVER }).expect("trimmed");
+    assert_eq!(all(&mut storage), "1 2 3");
+    storage.archive_trim(&tea(), Retention { oldest_ms: 5500, ..FOREVER }).expect("trimmed");
+    assert_eq!(all(&mut storage), "3");
+    check_total(&mut storage);
+}
+
+#[test]
+fn a_tombstone_keeps_its_place() {
+    let mut storage = filled(3, FOREVER);
+    storage.archive_replace(&tea(), &message(2), b"gone").expect("replaced");
+    let gone = ArchivedMessage { xml: b"gone".to_vec(), ..message(2) };
+    let page = storage.archive_page(&tea(), &ArchiveFilter::default(), slice(false, 9));
+    assert_eq!(page.map(|page| page.messages), Ok(vec![message(1), gone, message(3)]));
+    check_total(&mut storage);
+    let absent = storage.archive_replace(&tea(), &message(9), b"gone");
+    assert_eq!(absent, Err(StorageError::Failed));
+}
+
+#[test]
+fn gone_with_the_room() {
+    let mut storage = filled(3, FOREVER);
+    storage.room_remove(&tea()).expect("removed");
+    storage.room_put(&room(ROOM)).expect("stored");
+    assert_eq!(all(&mut storage), "");
+    check_total(&mut storage);
+}
