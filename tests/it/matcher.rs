@@ -47,7 +47,12 @@ fn loose_content(expected: &Element, actual: &Element, captures: &mut Captures) 
     let mut free: Vec<&Element> = actual.elements().collect();
     for child in expected.elements() {
         if has_text(child, "{absent}") {
-            if free.iter().any(|other| other.is(&child.name, &child.ns)) {
+            let is_such = |other: &&Element| {
+                let mut attributes = child.attributes.iter();
+                other.is(&child.name, &child.ns)
+                    && attributes.all(|a| other.attr_ns(&a.name, &a.ns) == Some(&*a.value))
+            };
+            if free.iter().any(is_such) {
                 return false;
             }
             continue;
@@ -178,6 +183,8 @@ mod tests {
         check("<iq><q xmlns='n'>{etc}<b/></q></iq>", "<iq><q xmlns='n'><a/></q></iq>", false);
         check("<iq><b>{absent}</b></iq>", "<iq><b/></iq>", false);
         check("<iq><b>{absent}</b></iq>", "<iq><c/></iq>", true);
+        check("<iq><b a='1'>{absent}</b></iq>", "<iq><b a='1' c='2'/></iq>", false);
+        check("<iq><b a='1'>{absent}</b></iq>", "<iq><b a='2'/><b/></iq>", true);
         check("<iq><b>{any}</b></iq>", "<iq><b>text</b></iq>", true);
     }
 
