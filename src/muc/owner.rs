@@ -101,8 +101,9 @@ impl Room {
         let changes = self.listed_changes(&draft);
         if !changes.is_empty() {
             self.check_list(cx, &changes).map_err(|error| match error.condition {
-                // §10.1.3: a room without an owner is against the policy.
-                Condition::Conflict => StanzaError::from(Condition::NotAcceptable),
+                // §10.1.3: a room that begins without an owner is against the policy; §10.2: one
+                // that loses its last is in conflict.
+                Condition::Conflict if self.lock.is_some() => Condition::NotAcceptable.into(),
                 _ => error,
             })?;
         }

@@ -143,7 +143,7 @@ fn admins_and_owners_of_the_form_are_full_lists() {
     let mut world = World::new();
     let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
     world.room(&[(&owner, "R"), (&guest, "J")]);
-    refused(world.configure(&owner, &[("roomconfig_roomowners", &[])]), Condition::NotAcceptable);
+    refused(world.configure(&owner, &[("roomconfig_roomowners", &[])]), Condition::Conflict);
     world
         .configure(&owner, &[("roomconfig_roomadmins", &["juliet@localhost", "nurse@localhost"])])
         .expect("sound");
