@@ -16,6 +16,7 @@ mod process;
 mod reload;
 mod sasl;
 mod scenario;
+mod sections;
 mod setup;
 mod shutdown;
 mod sim;

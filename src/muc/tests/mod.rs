@@ -5,6 +5,7 @@ mod admin;
 mod joining;
 mod leaks;
 mod lifecycle;
+mod privileges;
 mod seats;
 
 use std::io::IoSlice;
