@@ -37,6 +37,7 @@ mod subject;
 mod tests;
 mod vcard;
 mod versions;
+mod voices;
 
 use std::collections::HashMap;
 

@@ -116,6 +116,9 @@ impl Room {
         if old.whois != self.options.whois {
             self.touch_all();
         }
+        if !self.options.moderated {
+            self.voices.clear();
+        }
 
         cx.reply(origin, stanza, None);
         let codes = codes(&old, &self.options, !changes.is_empty());
@@ -127,13 +130,16 @@ impl Room {
     }
 
     /// Admins and owners of a form are full lists (§10.5): who is not in them any more is a mere
-    /// member where one must be one, else nobody.
+    /// member where one must be one, else nobody; but a former owner is an admin (§10.2) when
+    /// nothing is said of admins.
     fn listed_changes(&self, draft: &Draft) -> AffiliationChanges {
         let mut changes = AffiliationChanges::new();
         let lost = if draft.options.members_only { Affiliation::Member } else { Affiliation::None };
         let lists = [(Affiliation::Admin, &draft.admins), (Affiliation::Owner, &draft.owners)];
         for (affiliation, listed) in lists {
             let Some(listed) = listed else { continue };
+            let stays_admin = affiliation == Affiliation::Owner && draft.admins.is_none();
+            let lost = if stays_admin { Affiliation::Admin } else { lost };
             for jid in self.accounts_with(affiliation).filter(|jid| !listed.contains(jid)) {
                 changes.entry(jid.clone()).or_insert((lost, None));
             }

@@ -14,6 +14,7 @@ use super::privilege::{self, Rank};
 use super::subject::Subject;
 use super::vcard::Vcard;
 use super::versions::Versions;
+use super::voices::Voices;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
@@ -60,6 +61,8 @@ pub struct Room {
     pub activity: Activity,
     /// When its occupants have spoken.
     pub paces: Paces,
+    /// Who has been given voice, or lost it.
+    pub voices: Voices,
     /// Set until the room is configured.
     pub lock: Option<Lock>,
     /// It is in the database. Invariant: equals `options.persistent` once it is unlocked.
@@ -98,6 +101,7 @@ impl Room {
             versions: Versions::default(),
             activity: Activity::default(),
             paces: Paces::default(),
+            voices: Voices::default(),
             lock: None,
             is_stored: false,
             is_destroyed: false,
@@ -237,7 +241,7 @@ impl Room {
         let id = Rc::from(ids::occupant_id(&self.secret, account.as_str()));
         let mut occupant = Occupant::new(key, jid, account, id);
         occupant.affiliation = self.affiliation_of(&occupant.account);
-        occupant.role = privilege::default_role(&self.options, occupant.affiliation);
+        occupant.role = self.role_on_entering(&occupant.account, occupant.affiliation);
         occupant.is_shown = self.shows(occupant.role);
         let taken = self.nicks.insert(nick_key(&occupant.nick), key);
         assert!(taken.is_none(), "the nick was checked to be free");
@@ -274,6 +278,7 @@ impl Room {
             self.seats.remove(&seat.jid);
             self.note_left(seat);
         }
+        self.note_voice(&occupant);
         Some(occupant)
     }
 
