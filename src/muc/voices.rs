@@ -1,8 +1,8 @@
-//! Voice across visits (XEP-0045 §5.1: a moderated room should keep the distinction between visitors
-//! and participants, for it means nothing if leaving and coming back undoes it). What moderators
-//! have said about an account is remembered while the room lives in memory, until its affiliation
-//! changes or the room is moderated no more. A role that is what everybody gets is not remembered,
-//! and neither is a moderator's: it is one for a visit (§5.1.3).
+//! Voice across visits (XEP-0045 §5.1): a moderated room should keep the distinction between
+//! visitors and participants, for it means nothing if leaving and coming back undoes it. What
+//! moderators have said about an account is remembered while the room lives in memory, until its
+//! affiliation changes or the room is moderated no more. A role that is what everybody gets is not
+//! remembered, and neither is a moderator's: it is one for a visit (§5.1.3).
 
 use std::collections::BTreeMap;
 
