@@ -59,6 +59,13 @@ fn items(query: &Element) -> impl Iterator<Item = &Element> {
     query.elements().filter(|element| element.is("item", ns::MUC_ADMIN))
 }
 
+/// The refusal of an item names it (§8.4), so that of several the one to blame is known.
+fn with_offender(mut error: StanzaError, item: &Element) -> StanzaError {
+    let query = Element::new("query", ns::MUC_ADMIN).with_child(item.clone());
+    error.extra_mut().payload = Some(query);
+    error
+}
+
 impl Room {
     /// A get: one item that names the list (§8.5, §9.2, §9.5, §9.8, §10.5, §10.8).
     pub fn admin_list(&self, account: &BareJid, query: &Element) -> Result<Element, Condition> {
@@ -165,16 +172,16 @@ impl Room {
             let role = value(item, "role", Role::parse)?;
             let affiliation = value(item, "affiliation", Affiliation::parse)?;
             let reason = check_reason(&cx.config, item.child("reason", ns::MUC_ADMIN))?;
-            match (role, affiliation) {
-                (Some(role), None) => self.plan_role(&mut plan, rank, from, item, role, reason)?,
+            let planned = match (role, affiliation) {
+                (Some(role), None) => self.plan_role(&mut plan, rank, from, item, role, reason),
                 (None, Some(new)) => {
-                    let jid =
-                        self.plan_affiliation(&mut plan, rank, &account, item, new, reason)?;
-                    plan_nick(cx, &mut plan, jid, item, new)?;
+                    let jid = self.plan_affiliation(&mut plan, rank, &account, item, new, reason);
+                    jid.and_then(|jid| plan_nick(cx, &mut plan, jid, item, new))
                 }
                 // §17.4: never both; one of them there must be.
-                _ => return Err(Condition::BadRequest.into()),
-            }
+                _ => Err(Condition::BadRequest.into()),
+            };
+            planned.map_err(|error| with_offender(error, item))?;
         }
         if count == 0 {
             return Err(Condition::BadRequest.into());

@@ -71,6 +71,7 @@ impl Room {
     ) -> BTreeMap<BareJid, AffiliationEntry> {
         let mut old = BTreeMap::new();
         for (jid, change) in changes {
+            self.voices.forget(jid);
             let entry = self.entry_after(jid, change);
             let before = match entry.affiliation {
                 Affiliation::None => self.affiliations.remove(jid),

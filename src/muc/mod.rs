@@ -51,6 +51,7 @@ mod unique;
 mod vcard;
 mod versions;
 mod voice;
+mod voices;
 
 use std::collections::HashMap;
 

@@ -114,6 +114,9 @@ impl Room {
         if old.whois != self.options.whois {
             self.touch_all();
         }
+        if !self.options.moderated {
+            self.voices.clear();
+        }
 
         cx.reply(origin, stanza, None);
         let codes = codes(&old, &self.options, !changes.is_empty());

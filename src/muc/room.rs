@@ -18,6 +18,7 @@ use super::register::Applicants;
 use super::subject::Subject;
 use super::vcard::Vcard;
 use super::versions::Versions;
+use super::voices::Voices;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
@@ -76,6 +77,8 @@ pub struct Room {
     pub paces: Paces,
     /// Admins of the whole server: owners of every room, though in no list of it.
     pub admins: Rc<[BareJid]>,
+    /// Who has been given voice, or lost it.
+    pub voices: Voices,
     /// Set until the room is configured.
     pub lock: Option<Lock>,
     /// It is in the database. Invariant: equals `options.persistent` once it is unlocked.
@@ -122,6 +125,7 @@ impl Room {
             activity: Activity::default(),
             paces: Paces::default(),
             admins: Rc::default(),
+            voices: Voices::default(),
             lock: None,
             is_stored: false,
             is_destroyed: false,
@@ -264,7 +268,7 @@ impl Room {
         let id = Rc::from(ids::occupant_id(&self.secret, account.as_str()));
         let mut occupant = Occupant::new(key, jid, account, id);
         occupant.affiliation = self.affiliation_of(&occupant.account);
-        occupant.role = privilege::default_role(&self.options, occupant.affiliation);
+        occupant.role = self.role_on_entering(&occupant.account, occupant.affiliation);
         occupant.is_shown = self.shows(occupant.role);
         occupant.hats = self.hats.element_for(&occupant.account);
         let taken = self.nicks.insert(nick_key(&occupant.nick), key);
@@ -302,6 +306,7 @@ impl Room {
             self.seats.remove(&seat.jid);
             self.note_left(seat);
         }
+        self.note_voice(&occupant);
         Some(occupant)
     }
 

@@ -17,6 +17,7 @@ mod reload;
 mod room_command;
 mod sasl;
 mod scenario;
+mod sections;
 mod setup;
 mod shutdown;
 mod sim;

@@ -1,6 +1,6 @@
 //! Whether a stanza is what a script expects (tests/scenarios/README.md). Elements of the stream's
 //! own namespaces match loosely, all others strictly; braces hold the exceptions: `{any}`,
-//! `{capture x}`, `{absent}`, `{etc}`.
+//! `{empty}`, `{capture x}`, `{absent}`, `{etc}`.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,12 @@ fn loose_content(expected: &Element, actual: &Element, captures: &mut Captures) 
     let mut free: Vec<&Element> = actual.elements().collect();
     for child in expected.elements() {
         if has_text(child, "{absent}") {
-            if free.iter().any(|other| other.is(&child.name, &child.ns)) {
+            let is_such = |other: &&Element| {
+                let mut attributes = child.attributes.iter();
+                other.is(&child.name, &child.ns)
+                    && attributes.all(|a| other.attr_ns(&a.name, &a.ns) == Some(&*a.value))
+            };
+            if free.iter().any(is_such) {
                 return false;
             }
             continue;
@@ -87,6 +92,7 @@ fn value(expected: &str, actual: Option<&str>, captures: &mut Captures) -> bool 
         (Some("absent"), actual) => actual.is_none(),
         (_, None) => false,
         (Some("any"), Some(_)) => true,
+        (Some("empty"), Some(actual)) => actual.is_empty(),
         (Some(other), Some(actual)) if other.starts_with("capture ") => {
             let name = other["capture ".len()..].trim();
             captures.insert(name.to_owned(), actual.to_owned());
@@ -178,7 +184,11 @@ mod tests {
         check("<iq><q xmlns='n'>{etc}<b/></q></iq>", "<iq><q xmlns='n'><a/></q></iq>", false);
         check("<iq><b>{absent}</b></iq>", "<iq><b/></iq>", false);
         check("<iq><b>{absent}</b></iq>", "<iq><c/></iq>", true);
+        check("<iq><b a='1'>{absent}</b></iq>", "<iq><b a='1' c='2'/></iq>", false);
+        check("<iq><b a='1'>{absent}</b></iq>", "<iq><b a='2'/><b/></iq>", true);
         check("<iq><b>{any}</b></iq>", "<iq><b>text</b></iq>", true);
+        check("<iq><b>{empty}</b></iq>", "<iq><b>text</b></iq>", false);
+        check("<iq><b>{empty}</b></iq>", "<iq><b/></iq>", true);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod joining;
 mod leaks;
 mod lifecycle;
 mod people;
+mod privileges;
 mod seats;
 mod service;
 
