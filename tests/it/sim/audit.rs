@@ -9,7 +9,10 @@ use tercet::xmpp::ns;
 
 use super::deeds::{PERSISTENT, SECRET};
 use super::ledger::{Book, Key};
+use super::novelties::{PUBLIC, SLOW_MODE};
 use super::oracle::outcome_of;
+use super::privileges::ALLOW_INVITES;
+use super::requests::MAX_USERS;
 use super::rules::AFFILIATIONS;
 use super::{OBSERVER, ROOMS, Sim};
 use crate::matcher::to_text;
@@ -17,7 +20,7 @@ use crate::matcher::to_text;
 const ROLES: [&str; 3] = ["visitor", "participant", "moderator"];
 
 /// The options that the crowd changes, and the one of the rooms' making.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 12] = [
     PERSISTENT,
     SECRET,
     "muc#roomconfig_membersonly",
@@ -26,7 +29,10 @@ const OPTIONS: [&str; 9] = [
     "muc#roomconfig_changesubject",
     "muc#roomconfig_allowpm",
     "muc#maxhistoryfetch",
-    "muc#roomconfig_maxusers",
+    MAX_USERS,
+    ALLOW_INVITES,
+    PUBLIC,
+    SLOW_MODE,
 ];
 
 /// A seat as a list of roles names it: nick, role, full address.
@@ -35,7 +41,12 @@ type SeatLine = (String, String, String);
 impl Sim {
     /// Asks something as the observer, all being quiet before and after. `None`: no answer, since
     /// its stream has ended.
-    fn question(&mut self, who: usize, to: &str, payload: &str) -> Result<Option<Element>, String> {
+    pub(super) fn question(
+        &mut self,
+        who: usize,
+        to: &str,
+        payload: &str,
+    ) -> Result<Option<Element>, String> {
         let id = format!("audit-{}", self.next_number());
         let to = if to.is_empty() { String::new() } else { format!(" to='{to}'") };
         self.send(who, &format!("<iq type='get' id='{id}'{to}>{payload}</iq>"));
@@ -57,7 +68,9 @@ impl Sim {
             if self.is_observed(room) && self.is_owner(jid) {
                 self.speak(OBSERVER, room);
                 self.settle()?;
-                self.audit_room(jid).map_err(|why| format!("{jid}: {why}"))?;
+                let audited = self.audit_room(jid).and_then(|()| self.check_hats(jid));
+                let audited = audited.and_then(|()| self.audit_archive(room));
+                audited.map_err(|why| format!("{jid}: {why}"))?;
             } else {
                 let is_in = self.people[OBSERVER].stays.contains_key(*jid);
                 self.ledger.room(jid).is_abandoned |= is_in;
@@ -167,7 +180,7 @@ impl Sim {
         let Some(answer) = self.question(OBSERVER, jid, &query)? else { return Ok(false) };
         let form = answer.child("query", ns::MUC_OWNER).and_then(|q| q.child("x", ns::DATA));
         let Some(form) = form else { return Err(format!("no form: {}", to_text(&answer))) };
-        for var in OPTIONS {
+        for var in OPTIONS.into_iter().filter(|var| self.fields.contains(*var)) {
             let field = form.elements().find(|field| field.attr("var") == Some(var));
             let value = field.and_then(|field| field.child("value", ns::DATA));
             let value = value.map(Element::text).unwrap_or_default();
@@ -232,7 +245,7 @@ impl Sim {
         let Some(answer) = self.question(OBSERVER, jid, &query)? else {
             return Err("no answer".to_owned());
         };
-        let is_there = match outcome_of(&answer) {
+        let is_there = match outcome_of(&answer).as_str() {
             "result" => true,
             "item-not-found" => false,
             // Somebody else may have made it when it was gone.
@@ -262,7 +275,7 @@ impl Sim {
         if book.is_certain && was.unwrap_or(&nothing) != is.unwrap_or(&nothing) {
             return Err(format!("the subject is {is:?}, was {was:?}"));
         }
-        Ok(())
+        self.audit_archive(room)
     }
 
     /// Logs in with what was acknowledged.

@@ -43,7 +43,7 @@ impl Sim {
     }
 
     /// Who asks, as XEP-0045 §8 and §9 see it: by the account.
-    fn standing(&mut self, who: usize, room: usize) -> Standing {
+    pub(super) fn standing(&mut self, who: usize, room: usize) -> Standing {
         let account = self.people[who].account();
         let book = self.ledger.room(ROOMS[room]);
         let (role, affiliation) = (book.role_of(&account), book.affiliation(&account));
@@ -284,7 +284,7 @@ impl Sim {
         self.submit(who, room, &[(var, value)]);
     }
 
-    fn submit(&mut self, who: usize, room: usize, values: &[(&'static str, &str)]) {
+    pub(super) fn submit(&mut self, who: usize, room: usize, values: &[(&'static str, &str)]) {
         let fields: String = values
             .iter()
             .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
@@ -301,6 +301,9 @@ impl Sim {
         };
         let number = self.request(who, "set", ROOMS[room], &query, expected);
         for (var, value) in values {
+            if *var == PERSISTENT && *value == "0" {
+                self.oracle.logs.entry(ROOMS[room].to_owned()).or_default().loosen();
+            }
             self.ledger.ask(number, Key::Option(ROOMS[room].to_owned(), var), value);
         }
     }
