@@ -212,6 +212,9 @@ impl Sim {
         if body.is_some_and(|text| self.oracle.identities.room_of(&text) != Some(ROOMS[room])) {
             return wrong("never said here");
         }
+        if is_private(message) {
+            return wrong("a private message");
+        }
         // XEP-0313 §5.1.2: the real address alone, for those who may see it.
         let x = message.child("x", ns::MUC_USER);
         let mut parts = x.iter().flat_map(|x| x.elements());
@@ -263,4 +266,10 @@ impl Sim {
         self.oracle.count("archives pried into");
         Ok(())
     }
+}
+
+/// Private messages of the crowd begin with a letter of their own.
+fn is_private(message: &Element) -> bool {
+    let body = message.child("body", ns::CLIENT).map(Element::text);
+    body.is_some_and(|text| text.starts_with('p'))
 }

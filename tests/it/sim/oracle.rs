@@ -17,10 +17,10 @@ use tercet::xmpp::ns;
 use super::ROOMS;
 use super::archive::Log;
 use super::deeds::PERSISTENT;
-use super::identity::{Identities, archived};
-use super::ledger::{Ledger, bare};
+use super::identity::Identities;
+use super::ledger::Ledger;
 use super::order::Order;
-use super::person::{Person, Stay, account};
+use super::person::{Person, Stay};
 use crate::driver::Link;
 use crate::matcher::to_text;
 
@@ -367,75 +367,6 @@ impl Oracle {
     fn note_said(&mut self, ledger: &Ledger, room: &str, text: &str) {
         let is_stored = ledger.option(room, PERSISTENT) == Some("1");
         self.logs.entry(room.to_owned()).or_default().push(text, is_stored);
-    }
-
-    /// True for what shows addresses to admins and owners, wherever they are: the archive
-    /// (XEP-0313 §5.1.2), forms to be approved (XEP-0045 §9.9), lists of hats (XEP-0317 §3.7).
-    fn is_for_admin(
-        &self,
-        person: &Person,
-        ledger: &mut Ledger,
-        room: &str,
-        element: &Element,
-    ) -> bool {
-        let account = person.account();
-        let is_admin = matches!(ledger.room(room).affiliation(&account), "admin" | "owner");
-        let is_form = element.name == "message" && element.child("x", ns::DATA).is_some();
-        let is_command = element.child("command", ns::COMMANDS).is_some();
-        is_admin && (archived(element).is_some() || is_form || is_command)
-    }
-
-    /// ADVISORIES a17.
-    fn check_addresses(
-        &mut self,
-        person: &mut Person,
-        room: &str,
-        element: &Element,
-        text: &str,
-    ) -> Result<(), String> {
-        let text = self.check_invitation(person, room, element, text)?;
-        let role = person.stays.get(room).map_or("", |stay| &stay.role);
-        if room == ROOMS[0] || role == "moderator" {
-            return Ok(());
-        }
-        let is_foreign = |number: &usize| *number != person.account_number;
-        let numbers = (0..100).filter(is_foreign);
-        let Some(shown) = numbers.map(account).find(|jid| text.contains(jid.as_str())) else {
-            return Ok(());
-        };
-        if person.is_joining(room) && role.is_empty() {
-            person.suspicions.insert(room.to_owned(), text);
-            return Ok(());
-        }
-        Err(format!("{} ({role}): shown {shown}: {text}", person.jid()))
-    }
-
-    /// XEP-0045 §7.8.2: who gets an invitation or a refusal, and whom it names. Returns the rest
-    /// of the text, in which no address may stand.
-    fn check_invitation(
-        &mut self,
-        person: &Person,
-        room: &str,
-        element: &Element,
-        text: &str,
-    ) -> Result<String, String> {
-        let x = element.child("x", ns::MUC_USER).filter(|_| element.attr("type") != Some("error"));
-        let part = |name| x.and_then(|x| x.child(name, ns::MUC_USER));
-        let Some(part) = part("invite").or(part("decline")) else { return Ok(text.to_owned()) };
-        let wrong = |why: &str| Err(format!("{}: {why}: {text}", person.jid()));
-        let Some(from) = part.attr("from") else { return wrong("nobody invites") };
-        self.count(if part.name == "invite" { "invitations" } else { "refusals" });
-        match self.invitations.get(element.attr("id").unwrap_or_default()) {
-            Some(known) if known.to != person.account() => return wrong("is for another"),
-            Some(known) if !known.from.iter().any(|allowed| allowed == from) => {
-                return wrong(&format!("names another than {:?}", known.from));
-            }
-            Some(_) => {}
-            // §9.5: the room itself invites a new member for an admin, who may be absent.
-            None if part.name == "invite" && (from == bare(from) || bare(from) == room) => {}
-            None => return wrong("nobody sent this"),
-        }
-        Ok(text.replacen(&format!("from='{from}'"), "", 1))
     }
 
     /// How much there was to look at.

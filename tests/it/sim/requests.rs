@@ -156,106 +156,19 @@ impl Sim {
 
     /// The stanza, `{id}` for its id.
     fn written(&mut self, who: usize, room: usize, request: Request, number: usize) -> String {
-        let room_jid = ROOMS[room];
-        let own_nick = self.people[who].stays.get(room_jid).map(|stay| stay.nick.clone());
+        let own_nick = self.people[who].stays.get(ROOMS[room]).map(|stay| stay.nick.clone());
         let own_nick = escape(&own_nick.unwrap_or_else(|| self.people[who].resource.clone()));
-        let observer = format!("{room_jid}/Observer");
-        let iq = |kind: &str, to: &str, payload: String| {
-            format!("<iq type='{kind}' id='{{id}}' to='{to}'>{payload}</iq>")
+        let account = self.people[who].account();
+        let text = match request {
+            Request::Speak => format!("m{number}"),
+            Request::ChangeSubject => format!("s{number}"),
+            _ => format!("p{number}"),
         };
-        let message = |kind: &str, to: &str, payload: String| {
-            let kind = if kind.is_empty() { String::new() } else { format!(" type='{kind}'") };
-            format!("<message{kind} id='{{id}}' to='{to}'>{payload}</message>")
-        };
-        let to_user = |payload: String| format!("<x xmlns='{}'>{payload}</x>", ns::MUC_USER);
-        let admin = |item: String| format!("<query xmlns='{}'>{item}</query>", ns::MUC_ADMIN);
-        let owner = |payload: &str| format!("<query xmlns='{}'>{payload}</query>", ns::MUC_OWNER);
-        let body = |text: String| format!("<body>{text}</body>");
-        if request == Request::Speak {
-            self.oracle.spoken(&format!("m{number}"), room_jid, self.people[who].account());
-        }
-        if request == Request::ChangeSubject {
-            self.oracle.spoken(&format!("s{number}"), room_jid, self.people[who].account());
-        }
-        match request {
-            Request::Speak => message("groupchat", room_jid, body(format!("m{number}"))),
-            Request::SpeakNormally => message("", room_jid, body(format!("p{number}"))),
-            Request::ChangeSubject => {
-                message("groupchat", room_jid, format!("<subject>s{number}</subject>"))
-            }
-            Request::Whisper => message("chat", &observer, body(format!("p{number}"))),
-            Request::WhisperToAll => message("groupchat", &observer, body(format!("p{number}"))),
-            Request::WhisperToNobody => {
-                message("chat", &format!("{room_jid}/Nobody"), body(format!("p{number}")))
-            }
-            Request::ChangeNick => {
-                format!("<presence id='{{id}}' to='{room_jid}/new{number}'/>")
-            }
-            Request::TakeNick => format!("<presence id='{{id}}' to='{observer}'/>"),
-            Request::PingOwnSeat => {
-                let seat = format!("{room_jid}/{own_nick}");
-                iq("get", &seat, format!("<ping xmlns='{}'/>", ns::PING))
-            }
-            Request::DiscoverSeat => {
-                iq("get", &observer, format!("<query xmlns='{}'/>", ns::DISCO_INFO))
-            }
-            Request::InviteObserver => {
-                let to = self.people[OBSERVER].account();
-                message("", room_jid, to_user(format!("<invite to='{to}'/>")))
-            }
-            Request::InviteNobody => {
-                message("", room_jid, to_user(format!("<invite to='{NOBODY}'/>")))
-            }
-            Request::Decline => {
-                message("", room_jid, to_user(format!("<decline to='{observer}'/>")))
-            }
-            Request::ReadRole(role) => iq("get", room_jid, admin(format!("<item role='{role}'/>"))),
-            Request::ReadAffiliation(list) => {
-                iq("get", room_jid, admin(format!("<item affiliation='{list}'/>")))
-            }
-            Request::GetForm => iq("get", room_jid, owner("")),
-            Request::CancelForm => {
-                iq("set", room_jid, owner(&format!("<x xmlns='{}' type='cancel'/>", ns::DATA)))
-            }
-            Request::Destroy => iq("set", room_jid, owner("<destroy/>")),
-            Request::RequestVoice => message("", room_jid, voice_form("")),
-            Request::ModerateNothing => {
-                let retract = format!("<retract xmlns='{}'/>", ns::RETRACT);
-                let moderate = ns::MODERATE;
-                iq(
-                    "set",
-                    room_jid,
-                    format!("<moderate xmlns='{moderate}' id='no-such-id'>{retract}</moderate>"),
-                )
-            }
-            Request::ReadReservedNick => iq(
-                "get",
-                room_jid,
-                format!("<query xmlns='{}' node='x-roomuser-item'/>", ns::DISCO_INFO),
-            ),
-            Request::ReadRegistration => {
-                iq("get", room_jid, format!("<query xmlns='{}'/>", ns::REGISTER))
-            }
-            Request::QueryArchive => {
-                let page = format!("<set xmlns='{}'><max>2</max></set>", ns::RSM);
-                iq("set", room_jid, format!("<query xmlns='{}'>{page}</query>", ns::MAM))
-            }
-            Request::ReadCard => {
-                iq("get", room_jid, format!("<vCard xmlns='{}'/>", ns::VCARD_TEMP))
-            }
-            Request::SetCard => iq(
-                "set",
-                room_jid,
-                format!("<vCard xmlns='{}'><FN>Card {number}</FN></vCard>", ns::VCARD_TEMP),
-            ),
-            Request::ListAssignedHats => {
-                let node = "urn:xmpp:hats:commands:list-assigned";
-                iq(
-                    "set",
-                    room_jid,
-                    format!("<command xmlns='{}' action='execute' node='{node}'/>", ns::COMMANDS),
-                )
-            }
+        self.oracle.spoken(&text, ROOMS[room], account);
+        let (kind, seat, payload) = iq_of(request, &own_nick, number);
+        match kind {
+            "" => stanza_of(request, ROOMS[room], &text, &self.people[OBSERVER].account()),
+            _ => format!("<iq type='{kind}' id='{{id}}' to='{}{seat}'>{payload}</iq>", ROOMS[room]),
         }
     }
 
@@ -355,4 +268,81 @@ pub fn voice_form(fields: &str) -> String {
         ns::DATA,
         ns::MUC_REQUEST
     )
+}
+
+/// A request that is an iq: its type (empty: it is none), whom of the room it is to, the payload.
+fn iq_of(request: Request, own_nick: &str, number: usize) -> (&'static str, String, String) {
+    let query = |ns: &str, inner: &str| format!("<query xmlns='{ns}'>{inner}</query>");
+    let to_room = |kind: &'static str, payload: String| (kind, String::new(), payload);
+    match request {
+        Request::PingOwnSeat => {
+            ("get", format!("/{own_nick}"), format!("<ping xmlns='{}'/>", ns::PING))
+        }
+        Request::DiscoverSeat => ("get", "/Observer".to_owned(), query(ns::DISCO_INFO, "")),
+        Request::ReadRole(role) => {
+            to_room("get", query(ns::MUC_ADMIN, &format!("<item role='{role}'/>")))
+        }
+        Request::ReadAffiliation(list) => {
+            to_room("get", query(ns::MUC_ADMIN, &format!("<item affiliation='{list}'/>")))
+        }
+        Request::GetForm => to_room("get", query(ns::MUC_OWNER, "")),
+        Request::CancelForm => {
+            let form = format!("<x xmlns='{}' type='cancel'/>", ns::DATA);
+            to_room("set", query(ns::MUC_OWNER, &form))
+        }
+        Request::Destroy => to_room("set", query(ns::MUC_OWNER, "<destroy/>")),
+        Request::ModerateNothing => {
+            let retract = format!("<retract xmlns='{}'/>", ns::RETRACT);
+            let moderate = ns::MODERATE;
+            let payload = format!("<moderate xmlns='{moderate}' id='no-id'>{retract}</moderate>");
+            to_room("set", payload)
+        }
+        Request::ReadReservedNick => {
+            to_room("get", format!("<query xmlns='{}' node='x-roomuser-item'/>", ns::DISCO_INFO))
+        }
+        Request::ReadRegistration => to_room("get", query(ns::REGISTER, "")),
+        Request::QueryArchive => {
+            let page = format!("<set xmlns='{}'><max>2</max></set>", ns::RSM);
+            to_room("set", query(ns::MAM, &page))
+        }
+        Request::ReadCard => to_room("get", format!("<vCard xmlns='{}'/>", ns::VCARD_TEMP)),
+        Request::SetCard => {
+            let name = format!("<FN>Card {number}</FN>");
+            to_room("set", format!("<vCard xmlns='{}'>{name}</vCard>", ns::VCARD_TEMP))
+        }
+        Request::ListAssignedHats => {
+            let node = "urn:xmpp:hats:commands:list-assigned";
+            let command = ns::COMMANDS;
+            let payload = format!("<command xmlns='{command}' action='execute' node='{node}'/>");
+            to_room("set", payload)
+        }
+        _ => to_room("", String::new()),
+    }
+}
+
+/// A request that is a message or a presence.
+fn stanza_of(request: Request, room: &str, text: &str, observer: &str) -> String {
+    let seat = format!("{room}/Observer");
+    let message = |kind: &str, to: &str, payload: String| {
+        format!("<message type='{kind}' id='{{id}}' to='{to}'>{payload}</message>")
+    };
+    let to_user = |payload: String| {
+        message("normal", room, format!("<x xmlns='{}'>{payload}</x>", ns::MUC_USER))
+    };
+    let body = format!("<body>{text}</body>");
+    match request {
+        Request::Speak => message("groupchat", room, body),
+        Request::SpeakNormally => message("normal", room, body),
+        Request::ChangeSubject => message("groupchat", room, format!("<subject>{text}</subject>")),
+        Request::Whisper => message("chat", &seat, body),
+        Request::WhisperToAll => message("groupchat", &seat, body),
+        Request::WhisperToNobody => message("chat", &format!("{room}/Nobody"), body),
+        Request::ChangeNick => format!("<presence id='{{id}}' to='{room}/new-{text}'/>"),
+        Request::TakeNick => format!("<presence id='{{id}}' to='{seat}'/>"),
+        Request::InviteObserver => to_user(format!("<invite to='{observer}'/>")),
+        Request::InviteNobody => to_user(format!("<invite to='{NOBODY}'/>")),
+        Request::Decline => to_user(format!("<decline to='{seat}'/>")),
+        Request::RequestVoice => message("normal", room, voice_form("")),
+        _ => String::new(),
+    }
 }
