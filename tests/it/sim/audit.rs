@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
-use super::deeds::{PERSISTENT, SECRET};
+use super::deeds::{BROADCAST, PERSISTENT, SECRET};
 use super::ledger::{Book, Key};
 use super::novelties::{PUBLIC, SLOW_MODE};
 use super::oracle::outcome_of;
@@ -20,7 +20,7 @@ use crate::matcher::to_text;
 const ROLES: [&str; 3] = ["visitor", "participant", "moderator"];
 
 /// The options that the crowd changes, and the one of the rooms' making.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     PERSISTENT,
     SECRET,
     "muc#roomconfig_membersonly",
@@ -33,6 +33,7 @@ const OPTIONS: [&str; 12] = [
     ALLOW_INVITES,
     PUBLIC,
     SLOW_MODE,
+    BROADCAST,
 ];
 
 /// A seat as a list of roles names it: nick, role, full address.
@@ -94,6 +95,9 @@ impl Sim {
         self.check_seats(jid, &seats)?;
         if self.check_stored(jid, None)? {
             let book = self.ledger.room(jid);
+            if book.versions.check(&book.affiliations)? {
+                self.oracle.count("versions of affiliations");
+            }
             book.asked.clear();
             book.is_certain = true;
             book.may_be_gone = false;
@@ -119,6 +123,7 @@ impl Sim {
 
     /// The lists, what the observer was told, and what everybody believes are one.
     fn check_seats(&mut self, jid: &str, seats: &BTreeSet<SeatLine>) -> Result<(), String> {
+        let shown = self.ledger.option(jid, BROADCAST).map(str::to_owned);
         let book = self.ledger.room(jid);
         if book.occupants.values().any(|seen| seen.jids.len() > 1) {
             self.oracle.count("nicks seen shared");
@@ -131,8 +136,16 @@ impl Sim {
                 seen.jids.iter().map(line).collect::<Vec<_>>()
             })
             .collect();
-        if told != *seats {
-            let wrong: Vec<_> = told.symmetric_difference(seats).collect();
+        let Some(shown) = shown else { return Ok(()) };
+        let is_shown = |(nick, role, _): &&SeatLine| {
+            nick == "Observer" || shown.split(' ').any(|other| other == role)
+        };
+        let visible: BTreeSet<SeatLine> = seats.iter().filter(is_shown).cloned().collect();
+        if visible.len() < seats.len() {
+            self.oracle.count("occupants not shown");
+        }
+        if told != visible {
+            let wrong: Vec<_> = told.symmetric_difference(&visible).collect();
             return Err(format!("the observer was told otherwise: {wrong:?}"));
         }
         for person in &self.people {
@@ -182,8 +195,11 @@ impl Sim {
         let Some(form) = form else { return Err(format!("no form: {}", to_text(&answer))) };
         for var in OPTIONS.into_iter().filter(|var| self.fields.contains(*var)) {
             let field = form.elements().find(|field| field.attr("var") == Some(var));
-            let value = field.and_then(|field| field.child("value", ns::DATA));
-            let value = value.map(Element::text).unwrap_or_default();
+            let values = field.into_iter().flat_map(|field| field.elements());
+            let values = values.filter(|child| child.is("value", ns::DATA)).map(Element::text);
+            let mut values: Vec<String> = values.collect();
+            values.sort();
+            let value = values.join(" ");
             let cell = self.ledger.cells.entry(Key::Option(jid.to_owned(), var)).or_default();
             if !cell.allows(&value) {
                 return Err(format!("{var} is {value:?}, but {cell:?} was acknowledged"));

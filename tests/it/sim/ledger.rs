@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::versions::Versions;
+
 /// A value that requests change, one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
@@ -93,6 +95,8 @@ pub struct Book {
     pub asked: Vec<(String, String)>,
     /// Accounts that wear a hat, by its address.
     pub hats: BTreeMap<String, BTreeSet<String>>,
+    /// The affiliations as they are told by versions.
+    pub versions: Versions,
     /// Text, and the seat that set it.
     pub subject: Option<(String, String)>,
     /// The observer has missed nothing since it last asked.
@@ -219,7 +223,8 @@ impl Ledger {
         }
         let book = self.room(room);
         let occupants = std::mem::take(&mut book.occupants);
-        *book = Book { occupants, is_certain: true, ..Book::default() };
+        let versions = std::mem::take(&mut book.versions);
+        *book = Book { occupants, versions, is_certain: true, ..Book::default() };
         book.set_affiliation(owner, "owner");
     }
 }

@@ -23,6 +23,7 @@ mod privileges;
 mod requests;
 mod rules;
 mod table;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -277,6 +278,12 @@ impl Sim {
         }
         self.settle()?;
         self.discover()?;
+        if self.has_all(Some(ns::MUC_AFFILIATIONS)) {
+            // In again, to get the lists.
+            (0..ROOMS.len()).for_each(|room| self.leave(OBSERVER, room));
+            self.settle()?;
+            (0..ROOMS.len()).for_each(|room| self.make_room(room));
+        }
         self.audit()?;
         let stays = self.people[OBSERVER].stays.len();
         if stays == ROOMS.len() { Ok(()) } else { Err(format!("only {stays} rooms were made")) }

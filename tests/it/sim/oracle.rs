@@ -104,6 +104,10 @@ impl Oracle {
         if !is_error {
             self.note_new_room(person, ledger, room, element);
             let observed = self.identities.observe(person, (room, nick), element);
+            let observed = observed.and_then(|()| match person.is_observer() {
+                true => ledger.room(room).versions.observe(element),
+                false => Ok(()),
+            });
             observed.map_err(|why| format!("{}: {why}: {text}", person.jid()))?;
         }
         // Who was a moderator until this very stanza may still see what it says.
