@@ -67,8 +67,7 @@ impl Sim {
         }
         for (room, jid) in ROOMS.iter().enumerate() {
             if self.is_observed(room) && self.is_owner(jid) {
-                self.speak(OBSERVER, room);
-                self.settle()?;
+                self.speak_for_all(room)?;
                 let audited = self.audit_room(jid).and_then(|()| self.check_hats(jid));
                 let audited = audited.and_then(|()| self.audit_archive(room));
                 audited.map_err(|why| format!("{jid}: {why}"))?;
@@ -83,6 +82,20 @@ impl Sim {
         self.check_subjects()?;
         self.oracle.count("audits");
         Ok(())
+    }
+
+    /// The observer says something that all must have got. Where storage fails it may be refused:
+    /// then nothing is the last that all have got.
+    fn speak_for_all(&mut self, room: usize) -> Result<(), String> {
+        self.speak(OBSERVER, room);
+        let text = format!("m{}", self.count);
+        self.settle()?;
+        let order = self.oracle.orders.entry(ROOMS[room].to_owned()).or_default();
+        if order.last() == Some(text.as_str()) || !self.people[OBSERVER].is_ready() {
+            return Ok(());
+        }
+        order.leave_off();
+        if self.is_faulty { Ok(()) } else { Err(format!("{}: {text} is lost", ROOMS[room])) }
     }
 
     fn is_owner(&mut self, jid: &str) -> bool {
