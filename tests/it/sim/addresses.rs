@@ -34,7 +34,14 @@ impl Oracle {
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
-        let text = self.check_invitation(person, room, element, text)?;
+        let mut text = self.check_invitation(person, room, element, text)?;
+        if element.attr("type") == Some("error")
+            && let Some(x) = element.child("x", ns::MUC_USER)
+        {
+            // What it has sent itself comes back.
+            let own: Vec<&str> = x.elements().filter_map(|part| part.attr("to")).collect();
+            own.iter().for_each(|to| text = text.replace(&format!("to='{to}'"), ""));
+        }
         let role = person.stays.get(room).map_or("", |stay| &stay.role);
         if room == ROOMS[0] || role == "moderator" {
             return Ok(());

@@ -97,8 +97,10 @@ impl Identities {
         // Who is told that it is not in the room at all has no id (XEP-0045 §7.2.18).
         let is_stranger = has("333") && has("307");
         let said = self.text_of(found);
+        let is_nobody = person.is_probing && found.attr("type") == Some("unavailable");
         let is_due = !nick.is_empty()
             && !is_stranger
+            && !is_nobody
             && (found.name == "presence"
                 || said.is_some()
                 || found.child("body", ns::CLIENT).is_some());

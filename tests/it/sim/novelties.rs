@@ -218,7 +218,8 @@ impl Sim {
             ns::COMMANDS
         );
         let make = |id: &str| format!("<iq type='set' id='{id}' to='{jid}'>{payload}</iq>");
-        let due = ["result", "conflict", "item-not-found"];
+        // XEP-0050 §4.4 has another condition than one would think of.
+        let due = ["result", "conflict", "item-not-found", "bad-request"];
         Ok(self.attempt_expecting(OBSERVER, make, &due)?.map(|(outcome, _)| outcome))
     }
 
@@ -368,9 +369,12 @@ impl Sim {
         let to = names
             .get(chance)
             .map_or(ROOMS[room].to_owned(), |nick| format!("{}/{nick}", ROOMS[room]));
+        self.people[who].is_probing = true;
         self.send(who, &format!("<presence type='probe' to='{to}'/>"));
         self.oracle.count("probes");
-        self.settle()
+        let settled = self.settle();
+        self.people[who].is_probing = false;
+        settled
     }
 
     /// §6.3: public rooms are listed, hidden ones are not; in pages (XEP-0059) as at once.

@@ -199,7 +199,7 @@ impl Oracle {
     ) -> Result<(), String> {
         if nick.is_empty() {
             // The picture of the room itself (XEP-0486 §4).
-            let is_due = element.child("x", ns::VCARD_UPDATE).is_some();
+            let is_due = element.child("x", ns::VCARD_UPDATE).is_some() || person.is_probing;
             return if is_due { Ok(()) } else { Err(format!("{}: {text}", person.jid())) };
         }
         let is_unavailable = element.attr("type") == Some("unavailable");

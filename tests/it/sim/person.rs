@@ -56,6 +56,8 @@ pub struct Person {
     pub forms: Vec<Element>,
     /// Stanza ids of what was taken back, as it was told.
     pub retracted: Vec<String>,
+    /// Somebody's presence was asked for: nobody may be there.
+    pub is_probing: bool,
     /// It has sent initial presence, and may be sent messages by its account.
     pub is_available: bool,
     /// It has sent something that ends its stream.
@@ -81,6 +83,7 @@ impl Person {
             found: Vec::new(),
             forms: Vec::new(),
             retracted: Vec::new(),
+            is_probing: false,
             is_available: false,
             has_sinned: false,
         }

@@ -78,6 +78,9 @@ const OUTSIDE: Outcomes = &["not-acceptable cancel"];
 const OUTSIDE_OR_FORBIDDEN: Outcomes = &["not-acceptable cancel", "forbidden"];
 /// §7.2.18, WIRE 32.
 const OUT_OF_STEP: Outcomes = &["out of step"];
+const CARD: Outcomes = &["result", "item-not-found"];
+/// Nobody is told where the invited has no session (RFC 6121 §8.5.2.2.1), unless it comes back.
+const INVITED: Outcomes = &["silence", "service-unavailable"];
 const OPEN: Outcomes = &["result", "forbidden"];
 const MAY_WHISPER: Outcomes = &["silence", "forbidden"];
 const NO_MODERATOR: Outcomes = &["forbidden", "forbidden modify", "not-acceptable cancel"];
@@ -143,7 +146,7 @@ pub const ROWS: &[Row] = &[
     role(
         Request::InviteObserver,
         &[(MEMBERS_ONLY, "0")],
-        [OUTSIDE_OR_FORBIDDEN, SILENCE, SILENCE, SILENCE],
+        [OUTSIDE_OR_FORBIDDEN, INVITED, INVITED, INVITED],
     ),
     role(
         Request::InviteNobody,
@@ -155,12 +158,12 @@ pub const ROWS: &[Row] = &[
         needs: None,
         given: &[(MEMBERS_ONLY, "1"), (ALLOW_INVITES, "0")],
         by_role: [OUTSIDE_OR_FORBIDDEN, SEE, SEE, SEE],
-        by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, SILENCE, SILENCE],
+        by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, INVITED, INVITED],
     },
     role(
         Request::InviteObserver,
         &[(MEMBERS_ONLY, "1"), (ALLOW_INVITES, "1")],
-        [OUTSIDE_OR_FORBIDDEN, MAY_WHISPER, SILENCE, SILENCE],
+        [OUTSIDE_OR_FORBIDDEN, &["silence", "service-unavailable", "forbidden"], INVITED, INVITED],
     ),
     affiliation(Request::Decline, &[], [MAY_WHISPER, SILENCE, SILENCE, SILENCE, SILENCE]),
     // §8.5
@@ -259,8 +262,8 @@ pub const ROWS: &[Row] = &[
             [FORBIDDEN, &["forbidden", "registration-required"], DONE, DONE, DONE],
         ),
     ),
-    // XEP-0486 §3, §7
-    needs(ns::VCARD_TEMP, affiliation(Request::ReadCard, &[], [ANY, ANY, DONE, DONE, DONE])),
+    // XEP-0486 §3, §7; XEP-0054 §3.1: there may be none.
+    needs(ns::VCARD_TEMP, affiliation(Request::ReadCard, &[], [ANY, ANY, CARD, CARD, CARD])),
     needs(ns::VCARD_TEMP, affiliation(Request::SetCard, &[], OWNERS)),
     // XEP-0317 §3.7
     needs(
