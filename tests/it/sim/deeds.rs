@@ -443,6 +443,8 @@ impl Sim {
         let seat = book.nick_of(&own_jid).map(|nick| format!("{}/{nick}", ROOMS[room]));
         let verb = ["invite", "decline"][self.rng.below(2)];
         let from = match (seat, verb) {
+            // §7.8.2: by the address that was invited, or by the seat that it has.
+            (Some(seat), "decline") => vec![seat, own_account],
             (Some(seat), _) => vec![seat],
             (None, "decline") => vec![own_account],
             (None, _) => Vec::new(),

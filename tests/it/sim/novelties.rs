@@ -32,18 +32,29 @@ impl Sim {
         if !self.people[who].is_ready() || self.is_slow(who) || !self.is_known(room) {
             return Ok(());
         }
+        // Mostly somebody for whom something comes of it.
+        let with_role = |sim: &Self, role: &str| {
+            let is_apt = |other: &usize| {
+                let person = &sim.people[*other];
+                let stay = person.stays.get(ROOMS[room]);
+                let is_apt = stay.is_some_and(|stay| stay.role == role);
+                *other != OBSERVER && is_apt && person.is_ready() && !sim.is_slow(*other)
+            };
+            (0..sim.people.len()).find(is_apt).unwrap_or(who)
+        };
+        let (visitor, speaker) = (with_role(self, "visitor"), with_role(self, "participant"));
         match self.rng.below(20) {
-            0..3 if self.has_all(Some(ns::MUC_REQUEST)) => self.request_voice(who, room),
+            0..3 if self.has_all(Some(ns::MUC_REQUEST)) => self.request_voice(visitor, room),
             3..6 if self.has_all(Some(ns::MODERATE)) => self.moderate(who, room),
             6..9 if self.has_all(Some(ns::REGISTER)) => self.register(who, room),
             9..12 if self.has_all(Some(ns::HATS)) => self.change_hats(room),
             12 | 13 if self.has_all(Some(ns::VCARD_TEMP)) => self.set_card(who, room),
-            14 if self.fields.contains(SLOW_MODE) => self.slow_down(who, room),
-            15 if self.has_all(Some(ns::MAM)) => self.pry_into_archive(who, room),
-            16 if self.has_all(Some(ns::MAM)) => {
+            14 | 15 if self.fields.contains(SLOW_MODE) => self.slow_down(speaker, room),
+            16 if self.has_all(Some(ns::MAM)) => self.pry_into_archive(speaker, room),
+            17 if self.has_all(Some(ns::MAM)) => {
                 self.audit_archive(room).map_err(|why| format!("{}: {why}", ROOMS[room]))
             }
-            17 => self.probe(who, room),
+            18 => self.probe(who, room),
             _ => self.list_rooms(who),
         }
     }
@@ -231,13 +242,8 @@ impl Sim {
         let field =
             |var: &str, value: &str| format!("<field var='{var}'><value>{value}</value></field>");
         let both = field("hats#jid", &account) + &field("hats#uri", uri);
-        match self.rng.below(6) {
-            0..2 => {
-                let fields = field("hats#uri", uri) + &field("hats#title", "A hat");
-                if self.command(room, "create", &fields)?.as_deref() == Some("result") {
-                    self.ledger.room(ROOMS[room]).hats.entry(uri.to_owned()).or_default();
-                }
-            }
+        match self.rng.below(8) {
+            0 => self.define_hat(room, uri)?,
             2 => {
                 if self.command(room, "destroy", &field("hats#uri", uri))?.as_deref()
                     == Some("result")
@@ -254,6 +260,9 @@ impl Sim {
             }
             _ => {
                 let is_there = self.ledger.room(ROOMS[room]).hats.contains_key(uri);
+                if !is_there && self.rng.one_in(2) {
+                    return self.define_hat(room, uri);
+                }
                 let outcome = self.command(room, "assign", &both)?;
                 if outcome.as_deref() == Some("result") {
                     if !is_there {
@@ -266,6 +275,17 @@ impl Sim {
             }
         }
         self.check_hats(ROOMS[room])
+    }
+
+    fn define_hat(&mut self, room: usize, uri: &str) -> Result<(), String> {
+        let fields = format!(
+            "<field var='hats#uri'><value>{uri}</value></field>\
+             <field var='hats#title'><value>A hat</value></field>"
+        );
+        if self.command(room, "create", &fields)?.as_deref() == Some("result") {
+            self.ledger.room(ROOMS[room]).hats.entry(uri.to_owned()).or_default();
+        }
+        Ok(())
     }
 
     /// Every occupant is seen with its hats.

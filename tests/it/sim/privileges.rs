@@ -268,7 +268,14 @@ pub const ROWS: &[Row] = &[
     // XEP-0317 §3.7
     needs(
         ns::HATS,
-        affiliation(Request::ListAssignedHats, &[], [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE]),
+        Row {
+            request: Request::ListAssignedHats,
+            needs: None,
+            given: &[],
+            // It shows addresses, which moderators see anyway.
+            by_role: [SEE, SEE, SEE, OPEN],
+            by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE],
+        },
     ),
 ];
 

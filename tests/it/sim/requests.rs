@@ -141,8 +141,11 @@ impl Sim {
             let person = &self.people[who];
             let (jid, account) = (person.jid(), person.account());
             let seat = self.ledger.room(ROOMS[room]).nick_of(&jid).map(str::to_owned);
-            let from = seat.map_or(account, |nick| format!("{}/{nick}", ROOMS[room]));
-            let invitation = Invitation { to: self.people[OBSERVER].account(), from: vec![from] };
+            let seat = seat.map(|nick| format!("{}/{nick}", ROOMS[room]));
+            let is_decline = request == Request::Decline;
+            let own = (is_decline || seat.is_none()).then_some(account);
+            let from = seat.into_iter().chain(own).collect();
+            let invitation = Invitation { to: self.people[OBSERVER].account(), from };
             self.oracle.invitations.insert(format!("try-{}", self.count + 1), invitation);
         }
         let wrong = |why: String| format!("{request:?}: {why}");
