@@ -78,6 +78,8 @@ const OUTSIDE: Outcomes = &["not-acceptable cancel"];
 const OUTSIDE_OR_FORBIDDEN: Outcomes = &["not-acceptable cancel", "forbidden"];
 /// §7.2.18, WIRE 32.
 const OUT_OF_STEP: Outcomes = &["out of step"];
+/// Whoever asks again and again is told to wait.
+const ASKED: Outcomes = &["silence", "policy-violation wait"];
 const CARD: Outcomes = &["result", "item-not-found"];
 /// Nobody is told where the invited has no session (RFC 6121 §8.5.2.2.1), unless it comes back.
 const INVITED: Outcomes = &["silence", "service-unavailable"];
@@ -221,7 +223,7 @@ pub const ROWS: &[Row] = &[
     // §7.13; what becomes of it is looked at in novelties.rs.
     needs(
         ns::MUC_REQUEST,
-        role(Request::RequestVoice, &[(MODERATED, "1")], [OUTSIDE_OR_FORBIDDEN, SILENCE, ANY, ANY]),
+        role(Request::RequestVoice, &[(MODERATED, "1")], [OUTSIDE_OR_FORBIDDEN, ASKED, ANY, ANY]),
     ),
     // XEP-0425 §3.2; a message that never was.
     needs(
