@@ -259,10 +259,11 @@ impl Sim {
                 }
             }
             _ => {
-                let is_there = self.ledger.room(ROOMS[room]).hats.contains_key(uri);
-                if !is_there && self.rng.one_in(2) {
-                    return self.define_hat(room, uri);
+                let is_there = |sim: &mut Self| sim.ledger.room(ROOMS[room]).hats.contains_key(uri);
+                if !is_there(self) && !self.rng.one_in(4) {
+                    self.define_hat(room, uri)?;
                 }
+                let is_there = is_there(self);
                 let outcome = self.command(room, "assign", &both)?;
                 if outcome.as_deref() == Some("result") {
                     if !is_there {
