@@ -25,6 +25,9 @@ const HATS: [&str; 3] = ["urn:example:host", "urn:example:guest", "urn:example:c
 const TOO_OFTEN: [&str; 3] =
     ["policy-violation wait", "resource-constraint", "resource-constraint wait"];
 
+/// Rooms, and the mark of the last one.
+type Listed = (Vec<String>, Option<String>);
+
 impl Sim {
     /// One of them.
     pub(super) fn try_novelty(&mut self, who: usize, room: usize) -> Result<(), String> {
@@ -401,8 +404,7 @@ impl Sim {
     /// §6.3: public rooms are listed, hidden ones are not; in pages (XEP-0059) as at once.
     fn list_rooms(&mut self, who: usize) -> Result<(), String> {
         let Some((rooms, _)) = self.rooms_listed(who, "")? else { return Ok(()) };
-        for room in 0..ROOMS.len() {
-            let jid = ROOMS[room];
+        for (room, jid) in ROOMS.into_iter().enumerate() {
             let is_there = self.is_known(room) && self.ledger.option(jid, PERSISTENT).is_some();
             let is_listed = rooms.iter().any(|other| other == jid);
             match self.ledger.option(jid, PUBLIC) {
@@ -442,11 +444,7 @@ impl Sim {
         Ok(())
     }
 
-    fn rooms_listed(
-        &mut self,
-        who: usize,
-        set: &str,
-    ) -> Result<Option<(Vec<String>, Option<String>)>, String> {
+    fn rooms_listed(&mut self, who: usize, set: &str) -> Result<Option<Listed>, String> {
         let query = format!("<query xmlns='{}'>{set}</query>", ns::DISCO_ITEMS);
         let make = |id: &str| format!("<iq type='get' id='{id}' to='{SERVICE}'>{query}</iq>");
         let Some((_, Some(answer))) = self.attempt(who, make)? else { return Ok(None) };

@@ -37,7 +37,7 @@ pub enum Request {
     GetForm,
     CancelForm,
     Destroy,
-    RequestVoice,
+    AskForVoice,
     ModerateNothing,
     ReadReservedNick,
     ReadRegistration,
@@ -223,7 +223,7 @@ pub const ROWS: &[Row] = &[
     // §7.13; what becomes of it is looked at in novelties.rs.
     needs(
         ns::MUC_REQUEST,
-        role(Request::RequestVoice, &[(MODERATED, "1")], [OUTSIDE_OR_FORBIDDEN, ASKED, ANY, ANY]),
+        role(Request::AskForVoice, &[(MODERATED, "1")], [OUTSIDE_OR_FORBIDDEN, ASKED, ANY, ANY]),
     ),
     // XEP-0425 §3.2; a message that never was.
     needs(

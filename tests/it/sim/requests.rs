@@ -345,7 +345,7 @@ fn stanza_of(request: Request, room: &str, text: &str, observer: &str) -> String
         Request::InviteObserver => to_user(format!("<invite to='{observer}'/>")),
         Request::InviteNobody => to_user(format!("<invite to='{NOBODY}'/>")),
         Request::Decline => to_user(format!("<decline to='{seat}'/>")),
-        Request::RequestVoice => message("normal", room, voice_form("")),
+        Request::AskForVoice => message("normal", room, voice_form("")),
         _ => String::new(),
     }
 }
