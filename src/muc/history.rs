@@ -181,7 +181,8 @@ mod tests {
         let bytes_max = crate::config::Limits::default().room_history_bytes;
         let mut history = History::default();
         for number in 0..1_000 {
-            history.push(&room, &message, number, 1_000, bytes_max);
+            let said = Said { id: number.to_string(), author: None, unix_ms: number };
+            history.push(&room, said, &message, 1_000, bytes_max);
             let kept: usize = history.entries.iter().map(|entry| entry.envelope.len()).sum();
             assert!(kept == history.bytes && kept <= bytes_max, "{kept} after {number}");
         }

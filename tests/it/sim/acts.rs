@@ -46,7 +46,7 @@ impl Sim {
         let is_in = self.people[who].stays.contains_key(ROOMS[room]);
         // While the observer is away nobody comes: whoever came first would own the room.
         let is_open = self.is_observed(room);
-        match self.rng.below(120) {
+        match self.rng.below(138) {
             0..40 if is_in => self.speak(who, room),
             0..30 if is_open => self.join(who, room),
             40..44 => self.leave(who, room),
@@ -73,6 +73,9 @@ impl Sim {
             111..114 => self.kick_in_a_race(who, room),
             114..116 => return self.read_list_quietly(who, room),
             116 => return self.destroy_in_a_race(room),
+            117..123 => return self.request_quietly(who, room),
+            123..126 if is_open => return self.join_quietly(who, room),
+            126..135 => return self.try_novelty(who, room),
             _ => self.flood(who, room),
         }
         Ok(())
@@ -190,10 +193,19 @@ impl Sim {
         self.count += 1;
         let padding = if self.rng.one_in(6) { "x".repeat(4000) } else { String::new() };
         let forged = if self.rng.one_in(5) {
-            format!("<stanza-id xmlns='{}' by='{}' id='f'/>", ns::SID, ROOMS[room])
+            let item = "<item nick='forged' jid='forged@localhost' role='moderator'/>";
+            format!(
+                "<stanza-id xmlns='{}' by='{}' id='f'/><occupant-id xmlns='{}' id='f'/>\
+                 <x xmlns='{}'>{item}</x>",
+                ns::SID,
+                ROOMS[room],
+                ns::OCCUPANT_ID,
+                ns::MUC_USER
+            )
         } else {
             String::new()
         };
+        self.oracle.spoken(&format!("m{}", self.count), ROOMS[room], self.people[who].account());
         let message = format!(
             "<message type='groupchat' id='m' to='{}'><body>m{}</body>{forged}\
              <pad xmlns='urn:example'>{padding}</pad></message>",
@@ -229,6 +241,7 @@ impl Sim {
     fn set_subject(&mut self, who: usize, room: usize) {
         self.count += 1;
         let (to, count) = (ROOMS[room], self.count);
+        self.oracle.spoken(&format!("s{count}"), to, self.people[who].account());
         self.send(
             who,
             &format!("<message type='groupchat' to='{to}'><subject>s{count}</subject></message>"),
@@ -238,7 +251,9 @@ impl Sim {
     fn whisper(&mut self, who: usize, room: usize) {
         let nick = self.nick(who);
         let to = format!("{}/{nick}", ROOMS[room]);
-        self.send(who, &format!("<message type='chat' to='{to}'><body>psst</body></message>"));
+        let text = format!("p{}", self.next_number());
+        self.oracle.spoken(&text, ROOMS[room], self.people[who].account());
+        self.send(who, &format!("<message type='chat' to='{to}'><body>{text}</body></message>"));
     }
 
     fn ask(&mut self, who: usize, room: usize) {

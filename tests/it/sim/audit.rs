@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
-use super::deeds::{PERSISTENT, SECRET};
+use super::deeds::{BROADCAST, PERSISTENT, SECRET};
 use super::ledger::{Book, Key};
+use super::novelties::{PUBLIC, SLOW_MODE};
 use super::oracle::outcome_of;
-use super::order::Order;
+use super::privileges::ALLOW_INVITES;
+use super::requests::MAX_USERS;
 use super::rules::AFFILIATIONS;
 use super::{OBSERVER, ROOMS, Sim};
 use crate::matcher::to_text;
@@ -18,7 +20,7 @@ use crate::matcher::to_text;
 const ROLES: [&str; 3] = ["visitor", "participant", "moderator"];
 
 /// The options that the crowd changes, and the one of the rooms' making.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 13] = [
     PERSISTENT,
     SECRET,
     "muc#roomconfig_membersonly",
@@ -27,7 +29,11 @@ const OPTIONS: [&str; 9] = [
     "muc#roomconfig_changesubject",
     "muc#roomconfig_allowpm",
     "muc#maxhistoryfetch",
-    "muc#roomconfig_maxusers",
+    MAX_USERS,
+    ALLOW_INVITES,
+    PUBLIC,
+    SLOW_MODE,
+    BROADCAST,
 ];
 
 /// A seat as a list of roles names it: nick, role, full address.
@@ -36,7 +42,12 @@ type SeatLine = (String, String, String);
 impl Sim {
     /// Asks something as the observer, all being quiet before and after. `None`: no answer, since
     /// its stream has ended.
-    fn question(&mut self, who: usize, to: &str, payload: &str) -> Result<Option<Element>, String> {
+    pub(super) fn question(
+        &mut self,
+        who: usize,
+        to: &str,
+        payload: &str,
+    ) -> Result<Option<Element>, String> {
         let id = format!("audit-{}", self.next_number());
         let to = if to.is_empty() { String::new() } else { format!(" to='{to}'") };
         self.send(who, &format!("<iq type='get' id='{id}'{to}>{payload}</iq>"));
@@ -56,15 +67,10 @@ impl Sim {
         }
         for (room, jid) in ROOMS.iter().enumerate() {
             if self.is_observed(room) && self.is_owner(jid) {
-                let said = self.oracle.orders.get(*jid).map_or(0, Order::len);
-                self.speak(OBSERVER, room);
-                self.settle()?;
-                let order = self.oracle.orders.entry((*jid).to_owned()).or_default();
-                if order.len() == said {
-                    // It could not be archived, and so it was not said.
-                    order.leave_off();
-                }
-                self.audit_room(jid).map_err(|why| format!("{jid}: {why}"))?;
+                self.speak_for_all(room)?;
+                let audited = self.audit_room(jid).and_then(|()| self.check_hats(jid));
+                let audited = audited.and_then(|()| self.audit_archive(room));
+                audited.map_err(|why| format!("{jid}: {why}"))?;
             } else {
                 let is_in = self.people[OBSERVER].stays.contains_key(*jid);
                 self.ledger.room(jid).is_abandoned |= is_in;
@@ -78,6 +84,20 @@ impl Sim {
         Ok(())
     }
 
+    /// The observer says something that all must have got. Where storage fails it may be refused:
+    /// then nothing is the last that all have got.
+    fn speak_for_all(&mut self, room: usize) -> Result<(), String> {
+        self.speak(OBSERVER, room);
+        let text = format!("m{}", self.count);
+        self.settle()?;
+        let order = self.oracle.orders.entry(ROOMS[room].to_owned()).or_default();
+        if order.last() == Some(text.as_str()) || !self.people[OBSERVER].is_ready() {
+            return Ok(());
+        }
+        order.leave_off();
+        if self.is_faulty { Ok(()) } else { Err(format!("{}: {text} is lost", ROOMS[room])) }
+    }
+
     fn is_owner(&mut self, jid: &str) -> bool {
         let book = self.ledger.room(jid);
         book.occupants.get("Observer").is_some_and(|seen| seen.affiliation == "owner")
@@ -88,6 +108,9 @@ impl Sim {
         self.check_seats(jid, &seats)?;
         if self.check_stored(jid, None)? {
             let book = self.ledger.room(jid);
+            if book.versions.check(&book.affiliations)? {
+                self.oracle.count("versions of affiliations");
+            }
             book.asked.clear();
             book.is_certain = true;
             book.may_be_gone = false;
@@ -113,6 +136,7 @@ impl Sim {
 
     /// The lists, what the observer was told, and what everybody believes are one.
     fn check_seats(&mut self, jid: &str, seats: &BTreeSet<SeatLine>) -> Result<(), String> {
+        let shown = self.ledger.option(jid, BROADCAST).map(str::to_owned);
         let book = self.ledger.room(jid);
         if book.occupants.values().any(|seen| seen.jids.len() > 1) {
             self.oracle.count("nicks seen shared");
@@ -125,8 +149,16 @@ impl Sim {
                 seen.jids.iter().map(line).collect::<Vec<_>>()
             })
             .collect();
-        if told != *seats {
-            let wrong: Vec<_> = told.symmetric_difference(seats).collect();
+        let Some(shown) = shown else { return Ok(()) };
+        let is_shown = |(nick, role, _): &&SeatLine| {
+            nick == "Observer" || shown.split(' ').any(|other| other == role)
+        };
+        let visible: BTreeSet<SeatLine> = seats.iter().filter(is_shown).cloned().collect();
+        if visible.len() < seats.len() {
+            self.oracle.count("occupants not shown");
+        }
+        if told != visible {
+            let wrong: Vec<_> = told.symmetric_difference(&visible).collect();
             return Err(format!("the observer was told otherwise: {wrong:?}"));
         }
         for person in &self.people {
@@ -174,10 +206,13 @@ impl Sim {
         let Some(answer) = self.question(OBSERVER, jid, &query)? else { return Ok(false) };
         let form = answer.child("query", ns::MUC_OWNER).and_then(|q| q.child("x", ns::DATA));
         let Some(form) = form else { return Err(format!("no form: {}", to_text(&answer))) };
-        for var in OPTIONS {
+        for var in OPTIONS.into_iter().filter(|var| self.fields.contains(*var)) {
             let field = form.elements().find(|field| field.attr("var") == Some(var));
-            let value = field.and_then(|field| field.child("value", ns::DATA));
-            let value = value.map(Element::text).unwrap_or_default();
+            let values = field.into_iter().flat_map(|field| field.elements());
+            let values = values.filter(|child| child.is("value", ns::DATA)).map(Element::text);
+            let mut values: Vec<String> = values.collect();
+            values.sort();
+            let value = values.join(" ");
             let cell = self.ledger.cells.entry(Key::Option(jid.to_owned(), var)).or_default();
             if !cell.allows(&value) {
                 return Err(format!("{var} is {value:?}, but {cell:?} was acknowledged"));
@@ -239,7 +274,7 @@ impl Sim {
         let Some(answer) = self.question(OBSERVER, jid, &query)? else {
             return Err("no answer".to_owned());
         };
-        let is_there = match outcome_of(&answer) {
+        let is_there = match outcome_of(&answer).as_str() {
             "result" => true,
             "item-not-found" => false,
             // Somebody else may have made it when it was gone.
@@ -269,7 +304,7 @@ impl Sim {
         if book.is_certain && was.unwrap_or(&nothing) != is.unwrap_or(&nothing) {
             return Err(format!("the subject is {is:?}, was {was:?}"));
         }
-        Ok(())
+        self.audit_archive(room)
     }
 
     /// Logs in with what was acknowledged.

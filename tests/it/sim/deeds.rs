@@ -5,8 +5,10 @@ use tercet::xmpp::ns;
 
 use super::acts::{NICKS, escape};
 use super::ledger::Key;
+use super::novelties::PUBLIC;
 use super::oracle::Invitation;
 use super::person::account;
+use super::privileges::ALLOW_INVITES;
 use super::rules::{self, AFFILIATIONS, Item, Standing};
 use super::{OBSERVER, ROOMS, Sim};
 
@@ -15,6 +17,10 @@ pub const MODERATED: &str = "muc#roomconfig_moderatedroom";
 pub const MEMBERS_ONLY: &str = "muc#roomconfig_membersonly";
 pub const SECRET: &str = "muc#roomconfig_roomsecret";
 pub const WHOIS: &str = "muc#roomconfig_whois";
+
+pub const BROADCAST: &str = "muc#roomconfig_presencebroadcast";
+/// Its values, sorted.
+pub const EVERYBODY: &str = "moderator participant visitor";
 
 const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
     <value>http://jabber.org/protocol/muc#roomconfig</value></field>";
@@ -33,7 +39,9 @@ impl Sim {
     pub(super) fn is_known(&mut self, room: usize) -> bool {
         let is_in = self.people[OBSERVER].stays.contains_key(ROOMS[room]);
         let book = self.ledger.room(ROOMS[room]);
-        is_in && book.is_configured && book.is_certain && !book.is_abandoned
+        let is_sound = book.is_configured && book.is_certain && !book.is_abandoned;
+        // Of those who are not shown nothing is known.
+        is_in && is_sound && self.ledger.option(ROOMS[room], BROADCAST) == Some(EVERYBODY)
     }
 
     /// True while the observer is in the room and owns it.
@@ -43,7 +51,7 @@ impl Sim {
     }
 
     /// Who asks, as XEP-0045 §8 and §9 see it: by the account.
-    fn standing(&mut self, who: usize, room: usize) -> Standing {
+    pub(super) fn standing(&mut self, who: usize, room: usize) -> Standing {
         let account = self.people[who].account();
         let book = self.ledger.room(ROOMS[room]);
         let (role, affiliation) = (book.role_of(&account), book.affiliation(&account));
@@ -176,13 +184,19 @@ impl Sim {
     }
 
     fn ask_affiliation(&mut self, who: usize, room: usize) -> Asked {
-        let target = account(1 + self.rng.below(12));
+        let mut target = account(1 + self.rng.below(12));
         let mut affiliation = AFFILIATIONS[self.rng.below(AFFILIATIONS.len())];
+        if self.rng.one_in(12) {
+            // A whole domain, of which nobody is here.
+            target = "example.org".to_owned();
+            affiliation = AFFILIATIONS[self.rng.below(3)];
+        }
         if affiliation == "owner" && self.rng.one_in(2) {
             affiliation = "admin";
         }
         // A full address stands for the bare one (§10.3).
-        let rest = if self.rng.one_in(4) { "/home" } else { "" };
+        let is_full = self.rng.one_in(4) && target.contains('@');
+        let rest = if is_full { "/home" } else { "" };
         let xml = format!("<item jid='{target}{rest}' affiliation='{affiliation}'/>");
         let old = self.ledger.room(ROOMS[room]).affiliation(&target).to_owned();
         let is_self = target == self.people[who].account();
@@ -271,7 +285,7 @@ impl Sim {
         // Mostly open, so that there is somebody to look at.
         let bit = usize::from(self.rng.one_in(3));
         let number = ["0", "1"][bit];
-        let (var, value) = match self.rng.below(8) {
+        let (var, value) = match self.rng.below(11) {
             0 => (MEMBERS_ONLY, number),
             1 => (MODERATED, number),
             2 => (SECRET, ["", "pw"][bit]),
@@ -279,15 +293,26 @@ impl Sim {
             4 => ("muc#roomconfig_changesubject", number),
             5 => ("muc#roomconfig_allowpm", ["anyone", "none"][bit]),
             6 => ("muc#maxhistoryfetch", ["0", "5"][bit]),
+            7 => (PUBLIC, ["1", "0"][bit]),
+            8 => (ALLOW_INVITES, number),
+            9 => (BROADCAST, [EVERYBODY, "moderator participant"][bit]),
             _ => ("muc#roomconfig_maxusers", ["none", "10"][bit]),
         };
         self.submit(who, room, &[(var, value)]);
     }
 
-    fn submit(&mut self, who: usize, room: usize, values: &[(&'static str, &str)]) {
+    pub(super) fn submit(&mut self, who: usize, room: usize, values: &[(&'static str, &str)]) {
         let fields: String = values
             .iter()
-            .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+            .map(|(var, value)| {
+                let values: Vec<&str> = match *var {
+                    BROADCAST => value.split(' ').collect(),
+                    _ => vec![value],
+                };
+                let values: String =
+                    values.iter().map(|value| format!("<value>{value}</value>")).collect();
+                format!("<field var='{var}'>{values}</field>")
+            })
             .collect();
         let query = format!(
             "<query xmlns='{}'><x xmlns='{}' type='submit'>{FORM_TYPE}{fields}</x></query>",
@@ -301,6 +326,9 @@ impl Sim {
         };
         let number = self.request(who, "set", ROOMS[room], &query, expected);
         for (var, value) in values {
+            if *var == PERSISTENT && *value == "0" {
+                self.oracle.logs.entry(ROOMS[room].to_owned()).or_default().loosen();
+            }
             self.ledger.ask(number, Key::Option(ROOMS[room].to_owned(), var), value);
         }
     }
@@ -311,7 +339,11 @@ impl Sim {
         let secret = self.ledger.cells.get(&Key::Option(ROOMS[room].to_owned(), SECRET));
         let secrets = secret.map(|cell| cell.values()).unwrap_or_default();
         let password = secrets.into_iter().find(|secret| !secret.is_empty()).unwrap_or_default();
-        let x = format!("<x xmlns='{}'><password>{password}</password></x>", ns::MUC);
+        let mav = match self.has_all(Some(ns::MUC_AFFILIATIONS)) {
+            true => self.ledger.room(ROOMS[room]).versions.request(),
+            false => String::new(),
+        };
+        let x = format!("<x xmlns='{}'><password>{password}</password>{mav}</x>", ns::MUC);
         let seat = format!("{}/Observer", ROOMS[room]);
         self.send(OBSERVER, &format!("<presence to='{seat}' id='{id}'>{x}</presence>"));
         let whois = ["anyone", "moderators", "moderators"][room];
@@ -411,8 +443,10 @@ impl Sim {
         let seat = book.nick_of(&own_jid).map(|nick| format!("{}/{nick}", ROOMS[room]));
         let verb = ["invite", "decline"][self.rng.below(2)];
         let from = match (seat, verb) {
-            (_, "decline") => vec![own_account],
+            // §7.8.2: by the address that was invited, or by the seat that it has.
+            (Some(seat), "decline") => vec![seat, own_account],
             (Some(seat), _) => vec![seat],
+            (None, "decline") => vec![own_account],
             (None, _) => Vec::new(),
         };
         if verb == "invite" {

@@ -2,10 +2,12 @@
 //! observer was told. A server on the same storage must say the same later, in memory or after a
 //! restart. It is written from stanzas alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tercet::xml::Element;
 use tercet::xmpp::ns;
+
+use super::versions::Versions;
 
 /// A value that requests change, one after the other.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +75,8 @@ pub struct Seen {
     pub affiliation: String,
     /// Full addresses, one for each seat.
     pub jids: Vec<String>,
+    /// What it wears (XEP-0317).
+    pub hats: BTreeSet<String>,
 }
 
 impl Seen {
@@ -89,6 +93,10 @@ pub struct Book {
     pub affiliations: BTreeMap<String, String>,
     /// Affiliations that somebody asked for while the observer may not have looked.
     pub asked: Vec<(String, String)>,
+    /// Accounts that wear a hat, by its address.
+    pub hats: BTreeMap<String, BTreeSet<String>>,
+    /// The affiliations as they are told by versions.
+    pub versions: Versions,
     /// Text, and the seat that set it.
     pub subject: Option<(String, String)>,
     /// The observer has missed nothing since it last asked.
@@ -146,7 +154,9 @@ impl Book {
         let Some(first) = items.first() else { return };
         let text = |name| first.attr(name).unwrap_or_default().to_owned();
         let jids = items.iter().filter_map(|item| item.attr("jid")).map(str::to_owned).collect();
-        let seen = Seen { role: text("role"), affiliation: text("affiliation"), jids };
+        let hats = element.child("hats", ns::HATS).into_iter().flat_map(|hats| hats.elements());
+        let hats = hats.filter_map(|hat| hat.attr("uri").map(str::to_owned)).collect();
+        let seen = Seen { role: text("role"), affiliation: text("affiliation"), jids, hats };
         self.occupants.insert(nick.to_owned(), seen);
     }
 
@@ -213,7 +223,8 @@ impl Ledger {
         }
         let book = self.room(room);
         let occupants = std::mem::take(&mut book.occupants);
-        *book = Book { occupants, is_certain: true, ..Book::default() };
+        let versions = std::mem::take(&mut book.versions);
+        *book = Book { occupants, versions, is_certain: true, ..Book::default() };
         book.set_affiliation(owner, "owner");
     }
 }

@@ -7,31 +7,39 @@
 //! `TERCET_SIM_TRACE` every stanza is printed.
 
 mod acts;
+mod addresses;
+mod archive;
 mod audit;
 mod deeds;
+mod identity;
 mod ledger;
+mod links;
 mod lost;
+mod novelties;
 mod oracle;
 mod order;
 mod person;
+mod privileges;
+mod requests;
 mod rules;
 mod table;
+mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tercet::cx::Now;
 use tercet::server::Residue;
 use tercet::storage::Fault;
 use tercet::xml::Element;
+use tercet::xmpp::ns;
 
-use crate::client::{Client, Identity, Item};
-use crate::driver::{Event, Link};
+use crate::driver::Link;
 use crate::inproc::{Pace, World};
-use crate::matcher::to_text;
-use crate::sasl::Mechanism;
 use crate::setup::{Folder, Seeded, Setup};
 
 use ledger::{Cell, Key, Ledger};
+use novelties::SLOW_MODE;
 use oracle::{Oracle, Tally};
 use person::Person;
 
@@ -41,25 +49,48 @@ pub const ROOMS: [&str; 3] =
 /// Who owns the rooms, reads at once and never leaves: what it sees is the order of a room.
 const OBSERVER: usize = 0;
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 10;
+const SEEDS_COUNT: u64 = 16;
 const ACTS_PER_SEED: usize = 600;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 1_000_000;
 
+/// What the seeds together must have come to, and the feature without which it cannot.
+const MUST_HAPPEN_WITH: [(&str, &str); 12] = [
+    (ns::HATS, "hats given"),
+    (ns::MAM, "archives pried into"),
+    (ns::MAM, "archives read"),
+    (ns::MODERATE, "messages taken back"),
+    (ns::MUC_AFFILIATIONS, "versions of affiliations"),
+    (ns::MUC_REQUEST, "requests for voice answered"),
+    (ns::REGISTER, "registrations"),
+    (ns::REGISTER, "reserved nicks refused"),
+    (ns::RSM, "lists in pages"),
+    (ns::VCARD_TEMP, "cards set"),
+    (SLOW_MODE, "slow modes"),
+    (SLOW_MODE, "refusals in slow mode"),
+];
+
 /// What the seeds together must have come to.
-const MUST_HAPPEN: [&str; 15] = [
+const MUST_HAPPEN: [&str; 22] = [
+    "attempts granted",
+    "attempts refused",
     "audits",
     "clients cut that do not read",
     "crashes",
     "invitations",
+    "joins as predicted",
     "kicks amid changes of nick",
     "large presences",
+    "lists of rooms",
     "nicks refused",
     "nicks seen shared",
     "predicted refusals",
     "predicted results",
+    "probes",
+    "refused joins as predicted",
     "requests answered through a seat",
+    "requests of the tables",
     "restarts",
     "rooms destroyed amid joins",
     "sets by mere moderators",
@@ -116,6 +147,12 @@ pub struct Sim {
     ledger: Ledger,
     /// Answers to the questions of audit.rs.
     answers: BTreeMap<String, Element>,
+    /// What rooms advertise, what their service does, and what can be configured.
+    features: BTreeSet<String>,
+    service_features: BTreeSet<String>,
+    fields: BTreeSet<String>,
+    /// Accounts by room and nick (folded) that they have reserved, as far as is known.
+    reserved: BTreeMap<(String, String), String>,
     /// Numbers bodies and ids.
     count: usize,
     is_faulty: bool,
@@ -170,8 +207,22 @@ impl Sim {
             ledger.cells.insert(Key::Password(number), Cell::new("secret"));
         }
         let is_traced = std::env::var_os("TERCET_SIM_TRACE").is_some();
-        let (answers, count) = (BTreeMap::new(), 0);
-        Ok(Self { setup, world, rng, people, oracle, ledger, answers, count, is_faulty, is_traced })
+        Ok(Self {
+            setup,
+            world,
+            rng,
+            people,
+            oracle,
+            ledger,
+            answers: BTreeMap::new(),
+            features: BTreeSet::new(),
+            service_features: BTreeSet::new(),
+            fields: BTreeSet::new(),
+            reserved: BTreeMap::new(),
+            count: 0,
+            is_faulty,
+            is_traced,
+        })
     }
 
     /// Plays it. `Err` says which oracle was hurt.
@@ -224,6 +275,14 @@ impl Sim {
         self.settle()?;
         for room in 0..ROOMS.len() {
             self.make_room(room);
+        }
+        self.settle()?;
+        self.discover()?;
+        if self.has_all(Some(ns::MUC_AFFILIATIONS)) {
+            // In again, to get the lists.
+            (0..ROOMS.len()).for_each(|room| self.leave(OBSERVER, room));
+            self.settle()?;
+            (0..ROOMS.len()).for_each(|room| self.make_room(room));
         }
         self.audit()?;
         let stays = self.people[OBSERVER].stays.len();
@@ -294,64 +353,6 @@ impl Sim {
         self.world.server.storage().inject(fault);
     }
 
-    fn connect(&mut self, who: usize) {
-        let key = Key::Password(self.people[who].account_number);
-        let passwords = self.ledger.cells[&key].values();
-        let password = passwords[self.rng.below(passwords.len())].clone();
-        self.connect_with(who, password);
-    }
-
-    fn connect_with(&mut self, who: usize, password: String) {
-        let Some(link) = self.world.open() else { return };
-        if who == OBSERVER {
-            self.world.pace.prompt = Some(link);
-        }
-        self.end(who);
-        let person = &mut self.people[who];
-        let client = Client::login(Identity {
-            user: person.user(),
-            domain: "localhost".to_owned(),
-            resource: Some(person.resource.clone()),
-            password,
-            mechanism: [Mechanism::Plain, Mechanism::ScramSha1][self.rng.below(2)],
-            with_tls: self.rng.one_in(4),
-        });
-        person.begin(client, link);
-        self.flush(who);
-    }
-
-    /// Somebody's connection is over.
-    fn end(&mut self, who: usize) {
-        let person = &mut self.people[who];
-        person.end();
-        if person.is_observer() {
-            for room in ROOMS {
-                self.oracle.leave_off(&mut self.ledger, room);
-            }
-        }
-    }
-
-    fn trace(&self, who: usize, direction: &str, text: &str) {
-        if self.is_traced {
-            println!("{direction} {} {text}", self.people[who].resource);
-        }
-    }
-
-    fn send(&mut self, who: usize, text: &str) {
-        self.trace(who, ">>", text);
-        if let Some(link) = self.people[who].link {
-            self.world.write(link, text.as_bytes());
-        }
-    }
-
-    fn flush(&mut self, who: usize) {
-        let person = &mut self.people[who];
-        if let (Some(client), Some(link)) = (&mut person.client, person.link) {
-            let bytes = std::mem::take(&mut client.out);
-            self.world.write(link, &bytes);
-        }
-    }
-
     /// So many turns of the server.
     fn run(&mut self, turns: usize) -> Result<(), String> {
         for _ in 0..turns {
@@ -385,93 +386,53 @@ impl Sim {
         self.world.advance_to(end_ms);
         Ok(())
     }
-
-    fn take_events(&mut self) -> Result<(), String> {
-        while let Some(event) = self.world.events.pop_front() {
-            let (Event::Bytes(link, _) | Event::End(link)) = &event;
-            let Some(who) = self.people.iter().position(|p| p.link == Some(*link)) else {
-                continue;
-            };
-            match event {
-                Event::Bytes(link, bytes) => self.receive(who, link, &bytes)?,
-                Event::End(link) => {
-                    self.world.end(link);
-                    let is_open = self.people[who].is_ready();
-                    if is_open && self.world.pace.slow.contains(&link) {
-                        self.oracle.count("clients cut that do not read");
-                    }
-                    self.end(who);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, who: usize, link: Link, bytes: &[u8]) -> Result<(), String> {
-        let Some(client) = &mut self.people[who].client else { return Ok(()) };
-        client.feed(bytes);
-        if client.wants_tls {
-            self.world.start_tls(link)?;
-            client.tls_is_up();
-        }
-        let trouble = client.trouble.take();
-        let has_failed = client.failure.take().is_some();
-        let items: Vec<Item> = client.inbox.drain(..).collect();
-        if trouble.is_some() || has_failed {
-            client.close();
-            self.check_login(who, trouble.as_deref())?;
-        }
-        for item in items {
-            if let Item::Element(element) = item {
-                self.trace(who, "<<", &to_text(&element));
-                self.oracle.observe(&mut self.people[who], &mut self.ledger, &element)?;
-                match element.attr("id").filter(|id| id.starts_with("audit-")) {
-                    Some(id) => drop(self.answers.insert(id.to_owned(), element)),
-                    None => self.answer(who, &element),
-                }
-            }
-        }
-        self.flush(who);
-        Ok(())
-    }
-
-    fn is_logged_in(&self, who: usize) -> bool {
-        self.people[who].client.as_ref().is_some_and(Client::is_ready)
-    }
-
-    /// A login may fail when storage fails, at a shutdown, and while the password changes.
-    fn check_login(&mut self, who: usize, trouble: Option<&str>) -> Result<(), String> {
-        let person = &self.people[who];
-        let cell = &self.ledger.cells[&Key::Password(person.account_number)];
-        let is_excused = match trouble {
-            Some(trouble) => {
-                let is_login = trouble.contains("during the login");
-                let changed = trouble.contains("not-authorized");
-                // This client takes what comes right after `<success/>` for the old stream.
-                let is_early = self.oracle.is_ending && !self.is_logged_in(who);
-                is_early || is_login && (self.is_faulty || self.oracle.is_ending || changed)
-            }
-            None => cell.known() != Some(person.password.as_str()),
-        };
-        if is_excused {
-            return Ok(());
-        }
-        let why = trouble.unwrap_or("the login failed");
-        Err(format!("{}: {why} ({cell:?})", person.jid()))
-    }
 }
 
-/// Plays a seed; returns how often what happened.
-fn play(seed: u64) -> Tally {
+/// Plays a seed; returns how often what happened, and what the server can do.
+fn play(seed: u64) -> (Tally, BTreeSet<String>) {
     let played = Sim::new(seed).and_then(|mut sim| {
         let played = sim.play();
         println!("seed {seed}: {}", sim.oracle.summary(&sim.people));
-        played.map(|()| sim.oracle.tally)
+        let abilities = [&sim.features, &sim.service_features, &sim.fields];
+        let abilities = abilities.into_iter().flatten().cloned().collect();
+        played.map(|()| (sim.oracle.tally, abilities))
     });
     match played {
-        Ok(tally) => tally,
+        Ok(played) => played,
         Err(why) => panic!("TERCET_SIM_SEED={seed}: {why}"),
     }
+}
+
+/// Plays these seeds, on as many threads as there are processors.
+fn play_all(seeds: std::ops::Range<u64>) -> (Tally, BTreeSet<String>) {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let (mut total, mut abilities) = (Tally::new(), BTreeSet::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return (total, abilities);
+            }
+            let (tally, able) = play(seed);
+            abilities.extend(able);
+            for (what, count) in tally {
+                *total.entry(what).or_default() += count;
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut total = (Tally::new(), BTreeSet::new());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            let (tally, abilities) = worker.join().expect("a seed failed: see above");
+            total.1.extend(abilities);
+            for (what, count) in tally {
+                *total.0.entry(what).or_default() += count;
+            }
+        }
+    });
+    total
 }
 
 #[test]
@@ -482,14 +443,14 @@ fn simulation() {
         return;
     }
     let first = number("TERCET_SIM_FIRST").unwrap_or(0);
-    let mut total = Tally::new();
-    for seed in first..first + number("TERCET_SIM_SEEDS").unwrap_or(SEEDS_COUNT) {
-        for (what, count) in play(seed) {
-            *total.entry(what).or_default() += count;
-        }
-    }
+    let count = number("TERCET_SIM_SEEDS").unwrap_or(SEEDS_COUNT);
+    let (total, abilities) = play_all(first..first + count);
     println!("all: {total:?}");
     for what in MUST_HAPPEN {
         assert!(total.contains_key(what), "no {what}: nothing is proved about that");
+    }
+    for (ability, what) in MUST_HAPPEN_WITH {
+        let is_proved = !abilities.contains(ability) || total.contains_key(what);
+        assert!(is_proved, "{ability} is there, but no {what}: nothing is proved about that");
     }
 }

@@ -4,7 +4,7 @@
 //! - Nothing of a room reaches who is not in it.
 //! - In a semi-anonymous room no real address reaches who is no moderator (ADVISORIES a17); an
 //!   invitation goes to the invited and names the inviter by its seat, a refusal goes to the
-//!   inviter and names who refuses by the bare address that was invited
+//!   inviter and names who refuses: by the seat, or by the bare address that was invited
 //!   (XEP-0045 §7.8.2).
 //! - A request is answered once, and a set of `muc#admin` as rules.rs says.
 //! - Streams end for a reason.
@@ -15,9 +15,12 @@ use tercet::xml::Element;
 use tercet::xmpp::ns;
 
 use super::ROOMS;
-use super::ledger::{Ledger, bare};
+use super::archive::Log;
+use super::deeds::PERSISTENT;
+use super::identity::Identities;
+use super::ledger::Ledger;
 use super::order::Order;
-use super::person::{Person, Stay, account};
+use super::person::{Person, Stay};
 use crate::driver::Link;
 use crate::matcher::to_text;
 
@@ -29,6 +32,10 @@ pub struct Invitation {
     pub from: Vec<String>,
 }
 
+/// What any request may come to while storage fails.
+pub const FAULTS: [&str; 3] =
+    ["internal-server-error", "internal-server-error wait", "resource-constraint"];
+
 /// How often things happened: a simulation in which nothing happens proves nothing.
 pub type Tally = BTreeMap<&'static str, usize>;
 
@@ -36,6 +43,10 @@ pub struct Oracle {
     pub orders: BTreeMap<String, Order>,
     pub invitations: BTreeMap<String, Invitation>,
     pub tally: Tally,
+    /// Who is who, and who said what.
+    pub identities: Identities,
+    /// What must be in the archives.
+    pub logs: BTreeMap<String, Log>,
     /// Storage fails: streams may end with `internal-server-error`.
     is_faulty: bool,
     /// The server shuts down.
@@ -48,6 +59,8 @@ impl Oracle {
             orders: BTreeMap::new(),
             invitations: BTreeMap::new(),
             tally: Tally::new(),
+            identities: Identities::default(),
+            logs: BTreeMap::new(),
             is_faulty,
             is_ending: false,
         }
@@ -55,6 +68,11 @@ impl Oracle {
 
     pub fn count(&mut self, what: &'static str) {
         *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// Somebody is about to say something: a text of its own.
+    pub fn spoken(&mut self, text: &str, room: &str, account: String) {
+        self.identities.say(text, room, account);
     }
 
     /// A first-level element came to somebody.
@@ -72,12 +90,26 @@ impl Oracle {
         {
             self.answer(person, ledger, element, &text)?;
         }
+        if let Some((id, replies)) = &mut person.tried
+            && element.attr("id") == Some(id.as_str())
+        {
+            replies.push(element.clone());
+        }
         let from = element.attr("from").unwrap_or_default();
         let (room, nick) = from.split_once('/').unwrap_or((from, ""));
         if !ROOMS.contains(&room) {
             return Ok(());
         }
         let is_error = element.attr("type") == Some("error");
+        if !is_error {
+            self.note_new_room(person, ledger, room, element);
+            let observed = self.identities.observe(person, (room, nick), element);
+            let observed = observed.and_then(|()| match person.is_observer() {
+                true => ledger.room(room).versions.observe(element),
+                false => Ok(()),
+            });
+            observed.map_err(|why| format!("{}: {why}: {text}", person.jid()))?;
+        }
         // Who was a moderator until this very stanza may still see what it says.
         let role = person.stays.get(room).map_or(String::new(), |stay| stay.role.clone());
         match element.name.as_ref() {
@@ -96,7 +128,7 @@ impl Oracle {
         // Lists hold addresses: who may read them is looked at by itself (deeds.rs).
         let is_list = element.is("iq", ns::CLIENT)
             && element.elements().any(|e| matches!(&*e.ns, ns::MUC_ADMIN | ns::MUC_OWNER));
-        if role == "moderator" || is_list {
+        if role == "moderator" || is_list || self.is_for_admin(person, ledger, room, element) {
             return Ok(());
         }
         self.check_addresses(person, room, element, &text)
@@ -143,15 +175,15 @@ impl Oracle {
             return Err(format!("{}: answered twice: {text}", person.jid()));
         };
         ledger.answer(number.parse().unwrap_or(0), outcome == "result");
-        person.answered = (id.to_owned(), outcome.to_owned());
+        person.answered = (id.to_owned(), outcome.clone());
         if expected.is_empty() {
             return Ok(());
         }
         if self.is_faulty {
-            expected.extend(["internal-server-error", "resource-constraint"]);
+            expected.extend(FAULTS);
         }
         self.count(if outcome == "result" { "predicted results" } else { "predicted refusals" });
-        if expected.contains(&outcome) {
+        if expected.contains(&outcome.as_str()) {
             return Ok(());
         }
         Err(format!("{}: {outcome} where {expected:?} is due: {text}", person.jid()))
@@ -165,6 +197,11 @@ impl Oracle {
         element: &Element,
         text: &str,
     ) -> Result<(), String> {
+        if nick.is_empty() {
+            // The picture of the room itself (XEP-0486 §4).
+            let is_due = element.child("x", ns::VCARD_UPDATE).is_some() || person.is_probing;
+            return if is_due { Ok(()) } else { Err(format!("{}: {text}", person.jid())) };
+        }
         let is_unavailable = element.attr("type") == Some("unavailable");
         let x = element.child("x", ns::MUC_USER);
         let has = |code: &str| {
@@ -200,7 +237,9 @@ impl Oracle {
         if !person.stays.contains_key(room)
             && let Some(oldest) = person.joins.iter().position(|(other, _)| other == room)
         {
-            person.joins.remove(oldest);
+            let (_, id) = person.joins.remove(oldest);
+            let number = id.split_once('-').and_then(|(_, number)| number.parse().ok());
+            person.stays.entry(room.to_owned()).or_default().join_number = number.unwrap_or(0);
             self.count("joins");
         }
         let stay = person.stays.entry(room.to_owned()).or_default();
@@ -250,6 +289,7 @@ impl Oracle {
         text: &str,
     ) -> Result<(), String> {
         let jid = person.jid();
+        note_special(person, element);
         let Some(body) = element.child("body", ns::CLIENT) else {
             let subject = element.child("subject", ns::CLIENT).map(Element::text);
             let subject = subject.map(|text| (text, nick.to_owned()));
@@ -257,6 +297,11 @@ impl Oracle {
                 let book = ledger.room(room);
                 book.subject = subject.clone().or(book.subject.take());
                 book.note_absent(element);
+                let is_new = element.child("delay", ns::DELAY).is_none();
+                let text = element.child("subject", ns::CLIENT).map(Element::text);
+                if let Some(text) = text.filter(|text| is_new && !text.is_empty()) {
+                    self.note_said(ledger, room, &text);
+                }
             }
             if let Some(stay) = person.stays.get_mut(room) {
                 stay.subject = subject.or(stay.subject.take());
@@ -281,81 +326,51 @@ impl Oracle {
             person.past.push((room.to_owned(), before));
         }
         let Some(stay) = person.stays.get_mut(room) else { return Ok(()) };
+        let log = self.logs.entry(room.to_owned()).or_default();
+        let mut retracted = log.retracted.iter();
+        if is_history && retracted.any(|(text, at)| *text == body && stay.join_number > *at) {
+            return Err(format!("{jid}: was taken back: {text}"));
+        }
         stay.messages.push(body.clone());
         self.count("messages delivered");
         if person.is_observer() {
+            if !is_history {
+                self.note_said(ledger, room, &body);
+            }
             let order = self.orders.entry(room.to_owned()).or_default();
             return order.push(&body, is_history).map_err(|why| format!("{jid}: {why}: {text}"));
         }
         Ok(())
     }
 
-    /// ADVISORIES a17.
-    fn check_addresses(
-        &mut self,
-        person: &mut Person,
-        room: &str,
-        element: &Element,
-        text: &str,
-    ) -> Result<(), String> {
-        let text = self.check_invitation(person, room, element, text)?;
-        let role = person.stays.get(room).map_or("", |stay| &stay.role);
-        if room == ROOMS[0] || role == "moderator" {
-            return Ok(());
-        }
-        let is_foreign = |number: &usize| *number != person.account_number;
-        let numbers = (0..100).filter(is_foreign);
-        let Some(shown) = numbers.map(account).find(|jid| text.contains(jid.as_str())) else {
-            return Ok(());
-        };
-        if person.is_joining(room) && role.is_empty() {
-            person.suspicions.insert(room.to_owned(), text);
-            return Ok(());
-        }
-        Err(format!("{} ({role}): shown {shown}: {text}", person.jid()))
-    }
-
-    /// XEP-0045 §7.8.2: who gets an invitation or a refusal, and whom it names. Returns the rest
-    /// of the text, in which no address may stand.
-    fn check_invitation(
+    /// The observer enters a room that was made anew, or that may have been.
+    fn note_new_room(
         &mut self,
         person: &Person,
+        ledger: &mut Ledger,
         room: &str,
         element: &Element,
-        text: &str,
-    ) -> Result<String, String> {
+    ) {
+        if !person.is_observer() || element.name != "presence" {
+            return;
+        }
         let x = element.child("x", ns::MUC_USER);
-        if element.attr("type") == Some("error") {
-            return Ok(self.without_returned(element, x, text));
-        }
-        let part = |name| x.and_then(|x| x.child(name, ns::MUC_USER));
-        let Some(part) = part("invite").or(part("decline")) else { return Ok(text.to_owned()) };
-        let wrong = |why: &str| Err(format!("{}: {why}: {text}", person.jid()));
-        let Some(from) = part.attr("from") else { return wrong("nobody invites") };
-        self.count(if part.name == "invite" { "invitations" } else { "refusals" });
-        match self.invitations.get(element.attr("id").unwrap_or_default()) {
-            Some(known) if known.to != person.account() => return wrong("is for another"),
-            Some(known) if !known.from.iter().any(|allowed| allowed == from) => {
-                return wrong(&format!("names another than {:?}", known.from));
+        let mut statuses = x.iter().flat_map(|x| x.elements());
+        if statuses.any(|e| e.name == "status" && e.attr("code") == Some("201")) {
+            self.identities.begin_room(room);
+            self.logs.entry(room.to_owned()).or_default().begin();
+        } else if !person.stays.contains_key(room) {
+            let is_stored = ledger.option(room, PERSISTENT) == Some("1");
+            if !is_stored || ledger.room(room).may_be_gone {
+                self.identities.forget(room);
             }
-            Some(_) => {}
-            // §9.5: the room itself invites a new member for an admin, who may be absent.
-            None if part.name == "invite" && (from == bare(from) || bare(from) == room) => {}
-            None => return wrong("nobody sent this"),
         }
-        Ok(text.replacen(&format!("from='{from}'"), "", 1))
     }
 
-    /// An invitation that came back names the account that the inviter wrote down.
-    fn without_returned(&self, element: &Element, x: Option<&Element>, text: &str) -> String {
-        let invite = x.and_then(|x| x.child("invite", ns::MUC_USER));
-        let known = self.invitations.get(element.attr("id").unwrap_or_default());
-        match (invite.and_then(|invite| invite.attr("to")), known) {
-            (Some(to), Some(known)) if known.to == to => {
-                text.replacen(&format!("<invite to='{to}'"), "", 1)
-            }
-            _ => text.to_owned(),
-        }
+    /// The observer sees that something is said to all.
+    fn note_said(&mut self, ledger: &Ledger, room: &str, text: &str) {
+        let is_stored = ledger.option(room, PERSISTENT) == Some("1");
+        self.logs.entry(room.to_owned()).or_default().push(text, is_stored);
     }
 
     /// How much there was to look at.
@@ -416,10 +431,46 @@ impl Oracle {
     }
 }
 
-/// `result`, or the condition of an error.
-pub fn outcome_of(element: &Element) -> &str {
-    let error = element.child("error", ns::CLIENT);
-    let mut conditions = error.into_iter().flat_map(|error| error.elements());
+/// Keeps what novelties.rs and archive.rs look at: results of an archive, requests for voice,
+/// retractions.
+fn note_special(person: &mut Person, element: &Element) {
+    if element.child("result", ns::MAM).is_some() {
+        person.found.push(element.clone());
+    }
+    if element.child("x", ns::DATA).is_some() {
+        person.forms.push(element.clone());
+    }
+    let retract = element.child("retract", ns::RETRACT).and_then(|retract| retract.attr("id"));
+    person.retracted.extend(retract.map(str::to_owned));
+}
+
+/// `result`, or the condition of an error; its type as well where that is not the one that RFC 6120
+/// §8.3.3 recommends: `not-acceptable cancel`.
+pub fn outcome_of(element: &Element) -> String {
+    if element.attr("type") != Some("error") {
+        return "result".to_owned();
+    }
+    let Some(error) = element.child("error", ns::CLIENT) else { return "no error".to_owned() };
+    let mut conditions = error.elements();
     let condition = conditions.find(|e| e.ns == ns::STANZA_ERRORS && e.name != "text");
-    condition.map_or("result", |condition| condition.name.as_ref())
+    let condition = condition.map_or("no-condition", |condition| condition.name.as_ref());
+    let kind = error.attr("type").unwrap_or("no type");
+    if kind == usual_type(condition) { condition.to_owned() } else { format!("{condition} {kind}") }
+}
+
+/// RFC 6120 §8.3.3.
+fn usual_type(condition: &str) -> &'static str {
+    match condition {
+        "bad-request" | "jid-malformed" | "not-acceptable" | "policy-violation" | "redirect" => {
+            "modify"
+        }
+        "forbidden" | "not-authorized" | "registration-required" | "subscription-required" => {
+            "auth"
+        }
+        "recipient-unavailable"
+        | "remote-server-timeout"
+        | "resource-constraint"
+        | "unexpected-request" => "wait",
+        _ => "cancel",
+    }
 }

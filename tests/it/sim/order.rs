@@ -2,12 +2,16 @@
 //! noted, unless the history that it got later closes the gap. Everybody else must have seen a
 //! piece of that order without gaps, and may have seen more only in a break.
 
+use std::collections::BTreeSet;
+
 /// The messages of one room as the observer saw them.
 #[derive(Debug, Default)]
 pub struct Order {
     /// Body, and how many breaks were before.
     bodies: Vec<(String, usize)>,
     breaks: usize,
+    /// Taken back by moderators: newcomers do not see them.
+    retracted: BTreeSet<String>,
     /// The observer is away, or is back without having seen anything that it knows.
     is_broken: bool,
 }
@@ -30,6 +34,11 @@ impl Order {
         Ok(())
     }
 
+    /// A moderator took it back.
+    pub fn retract(&mut self, body: &str) {
+        self.retracted.insert(body.to_owned());
+    }
+
     pub fn len(&self) -> usize {
         self.bodies.len()
     }
@@ -37,7 +46,7 @@ impl Order {
     /// Where nothing may be missing at the end: the last message.
     pub fn last(&self) -> Option<&str> {
         let last = self.bodies.last().filter(|_| !self.is_broken);
-        last.map(|(body, _)| body.as_str())
+        last.map(|(body, _)| body.as_str()).filter(|body| !self.retracted.contains(*body))
     }
 
     fn position(&self, body: &str) -> Option<usize> {
@@ -50,6 +59,12 @@ impl Order {
             Some((_, breaks)) => *breaks != self.bodies[at].1,
             None => self.is_broken,
         }
+    }
+
+    /// True when nothing that had to be seen lies between.
+    fn is_next(&self, before: usize, at: usize) -> bool {
+        let between = self.bodies.get(before + 1..at);
+        between.is_some_and(|all| all.iter().all(|(body, _)| self.retracted.contains(body)))
     }
 
     /// Checks what somebody saw from a join to its end.
@@ -69,7 +84,9 @@ impl Order {
                 continue;
             };
             let is_next = match previous {
-                Some(before) => at == before + 1 && (!has_unknown || self.is_break_after(before)),
+                Some(before) => {
+                    self.is_next(before, at) && (!has_unknown || self.is_break_after(before))
+                }
                 None => !has_unknown || at > 0 && self.is_break_after(at - 1),
             };
             if !is_next {

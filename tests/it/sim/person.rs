@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tercet::xml::Element;
+
 use crate::client::Client;
 use crate::driver::Link;
 
@@ -19,6 +21,8 @@ pub struct Stay {
     pub messages: Vec<String>,
     /// Text and sender of the latest subject. From the first on everything is live.
     pub subject: Option<(String, String)>,
+    /// The number of the join that it began with; 0: not known.
+    pub join_number: usize,
     /// Told that the service shuts down.
     pub had_332: bool,
 }
@@ -44,6 +48,16 @@ pub struct Person {
     pub seats_asked: BTreeSet<String>,
     /// The latest answer: id and outcome.
     pub answered: (String, String),
+    /// The id of an attempt (requests.rs), and what came back to it.
+    pub tried: Option<(String, Vec<Element>)>,
+    /// What came out of an archive.
+    pub found: Vec<Element>,
+    /// Requests for voice that it may decide.
+    pub forms: Vec<Element>,
+    /// Stanza ids of what was taken back, as it was told.
+    pub retracted: Vec<String>,
+    /// Somebody's presence was asked for: nobody may be there.
+    pub is_probing: bool,
     /// It has sent initial presence, and may be sent messages by its account.
     pub is_available: bool,
     /// It has sent something that ends its stream.
@@ -65,6 +79,11 @@ impl Person {
             awaited: BTreeMap::new(),
             seats_asked: BTreeSet::new(),
             answered: (String::new(), String::new()),
+            tried: None,
+            found: Vec::new(),
+            forms: Vec::new(),
+            retracted: Vec::new(),
+            is_probing: false,
             is_available: false,
             has_sinned: false,
         }
