@@ -33,8 +33,8 @@ const PARTS: &[(&str, usize)] = &[
 ];
 /// The add-ons that rooms have.
 const ADD_ONS: &[&str] = &[
-    "0059", "0249", "0307", "0313", "0317", "0359", "0410", "0421", "0424", "0425", "0463", "0486",
-    "0500", "0502",
+    "0050", "0054", "0059", "0068", "0077", "0122", "0153", "0249", "0307", "0313", "0317", "0359",
+    "0410", "0421", "0424", "0425", "0463", "0486", "0500", "0502",
 ];
 /// Rows of WIRE.md.
 const WIRE_ROWS: usize = 48;
@@ -52,7 +52,7 @@ impl Row {
         let mut cells = line.strip_prefix('|')?.trim_end().strip_suffix('|')?.split('|');
         let mut cell = || cells.next().map(|text| text.trim().to_owned());
         let row = Self { key: cell()?, title: cell()?, last: cell()? };
-        let is_key = ["§", "XEP-", "WIRE "].iter().any(|start| row.key.starts_with(start));
+        let is_key = ["§", "XEP-", "WIRE ", "LIMITS", "SERVICE"].iter().any(|start| row.key.starts_with(start));
         is_key.then_some(row)
     }
 
