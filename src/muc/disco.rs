@@ -43,6 +43,7 @@ impl Room {
                     ns::MUC_SELF_PING,
                     ns::OCCUPANT_ID,
                     ns::SID,
+                    ns::MUC_AFFILIATIONS,
                     pair(!options.password.is_empty(), "muc_passwordprotected", "muc_unsecured"),
                     pair(options.public, "muc_public", "muc_hidden"),
                     pair(options.persistent, "muc_persistent", "muc_temporary"),

@@ -11,6 +11,7 @@ mod activity;
 mod admin;
 mod allowance;
 mod archive;
+mod backlog;
 mod changes;
 mod config_form;
 mod disco;
@@ -54,6 +55,7 @@ use crate::xmpp::{
 };
 
 use allowance::Allowances;
+use backlog::Telling;
 use room::Room;
 
 pub use service::disco_info as service_disco_info;
@@ -85,6 +87,8 @@ pub struct Muc {
     iq_key: Option<hmac::Key>,
     /// What accounts may still have read and written.
     allowances: Allowances,
+    /// Rooms that have something left to tell.
+    telling: Telling,
     /// The service has shut down.
     is_closed: bool,
 }
@@ -206,6 +210,7 @@ impl Muc {
         for (_, room) in &mut self.rooms {
             if room.written_ms == Some(now_ms) {
                 room.read_again(cx);
+                room.backlog.forget_turn(now_ms);
             }
         }
     }
@@ -216,7 +221,8 @@ impl Muc {
         for (_, room) in &mut self.rooms {
             let entry = room.affiliations.get(account);
             if entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast) {
-                room.affiliations.remove(account);
+                let none = (account.clone(), (Affiliation::None, None));
+                room.take_affiliations(&[none].into());
                 if room.is_stored {
                     room.mark_written(cx);
                 }
@@ -233,6 +239,7 @@ impl Muc {
         self.rooms = Slab::new();
         self.by_jid = HashMap::new();
         self.visits = HashMap::new();
+        self.telling = Telling::default();
         self.is_closed = true;
     }
 
@@ -310,6 +317,7 @@ impl Muc {
             self.by_jid.remove(room.jid.as_str());
             self.rooms.remove(index);
         }
+        self.note_backlog(index);
     }
 
     /// The key of [`ids::Return`]; made at first use, so that it lives no longer than the service.

@@ -43,6 +43,7 @@ pub use folder::{DataFolder, FolderError};
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };
+pub use versions::VersionedChange;
 
 /// The file in the data folder.
 const FILE_NAME: &str = "tercet.db";

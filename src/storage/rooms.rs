@@ -168,7 +168,7 @@ impl Storage {
 }
 
 /// The key of a room's row.
-fn key(room: &BareJid) -> (&str, &str) {
+pub(super) fn key(room: &BareJid) -> (&str, &str) {
     (room.domain(), room.local().unwrap_or_default())
 }
 
