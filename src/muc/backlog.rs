@@ -285,21 +285,26 @@ impl Room {
             is_first |= matches!(item.news, News::Show { is_first: true, .. });
             saying.reason = saying.reason.or_else(|| item.saying.reason.clone());
             let account = self.occupant(key).map(|o| (o.account.clone(), o.affiliation));
-            if let Some((account, affiliation)) = account {
-                self.keep_step(number, item, &account, affiliation);
+            if let (Some((account, affiliation)), Some(step)) = (account, item.step.clone()) {
+                self.put_step(number, &item, step, &account, affiliation);
             }
         }
         self.queue(cx, News::Show { key, is_first }, saying, notice.step.cloned());
     }
 
     /// A presence that is not to be told any more was to tell of a version, too: a message does.
-    fn keep_step(&mut self, number: u64, item: Item, account: &BareJid, affiliation: Affiliation) {
-        if item.step.is_none() {
-            return;
-        }
+    fn put_step(
+        &mut self,
+        number: u64,
+        item: &Item,
+        step: Step,
+        account: &BareJid,
+        affiliation: Affiliation,
+    ) {
         let message = self.absent_message(account, affiliation, item.saying.reason.as_deref());
-        let news = News::Absent { message };
-        self.backlog.put(number, Item { news, audiences: Audiences::default(), ..item });
+        let (news, saying) = (News::Absent { message }, Saying::default());
+        let (step, queued_ms, audiences) = (Some(step), item.queued_ms, Audiences::default());
+        self.backlog.put(number, Item { news, saying, step, queued_ms, audiences, look: 0 });
     }
 
     /// The farewell of an occupant is to be told; its presence is not, any more.
@@ -341,8 +346,8 @@ impl Room {
             let occupant = Box::new(occupant.clone());
             let news = News::Past { occupant, kind, payload, was_open };
             self.backlog.put(number, Item { news, audiences: Audiences::default(), ..item });
-        } else {
-            self.keep_step(number, item, &occupant.account, occupant.affiliation);
+        } else if let Some(step) = item.step.clone() {
+            self.put_step(number, &item, step, &occupant.account, occupant.affiliation);
         }
     }
 
@@ -369,10 +374,24 @@ impl Room {
         }
     }
 
-    /// Tells a piece of news to all who have not heard it.
+    /// Tells a piece of news to all who have not heard it. Out of its turn it says nothing of
+    /// versions, which are told in their order: a message does so in its place.
     fn tell_everybody(&mut self, cx: &mut Cx, number: u64) {
         let Some(mut item) = self.backlog.items.remove(&number) else { return };
         self.backlog.unlist(number, &item);
+        let is_first = self.backlog.items.range(..number).next().is_none();
+        if let Some(step) = item.step.take_if(|_| !is_first) {
+            let occupant = match &item.news {
+                News::Show { key, .. } => self.occupant(*key),
+                News::Past { occupant, .. } => Some(&**occupant),
+                News::Absent { .. } => None,
+            };
+            if let Some((account, affiliation)) =
+                occupant.map(|o| (o.account.clone(), o.affiliation))
+            {
+                self.put_step(number, &item, step, &account, affiliation);
+            }
+        }
         for key in self.keys() {
             let Some((viewer, seats)) = self.take_viewer(key) else { continue };
             for seat in seats.iter().filter(|seat| seat.heard < number) {

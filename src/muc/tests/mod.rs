@@ -2,6 +2,7 @@
 //! a stream is in tests/scenarios; here is what needs a look inside, a failing database or a clock.
 
 mod admin;
+mod backlog;
 mod joining;
 mod leaks;
 mod lifecycle;
