@@ -194,18 +194,6 @@ impl Backlog {
         Err(error.with_text("the room is still telling of the last change"))
     }
 
-    /// A commit is lost: why something was done in this turn is not said, for it was not done.
-    pub fn forget_turn(&mut self, now_ms: u64) {
-        for item in self.items.values_mut().filter(|item| item.queued_ms == now_ms) {
-            item.saying = Saying::default();
-            item.step = None;
-            item.audiences = Audiences::default();
-        }
-        self.items.retain(|_, item| {
-            item.queued_ms != now_ms || !matches!(item.news, News::Absent { .. })
-        });
-    }
-
     fn start_round(&mut self) {
         self.cursor = 0;
         self.has_skipped = false;
@@ -419,6 +407,24 @@ impl Room {
         if let Some(occupant) = self.occupants.get_mut(&key) {
             occupant.seats = seats;
         }
+    }
+
+    /// A commit is lost, and the room is as it was: why something was done in this turn is not
+    /// said, for it was not done.
+    pub fn forget_turn(&mut self, now_ms: u64) {
+        let mut backlog = std::mem::take(&mut self.backlog);
+        backlog.items.retain(|_, item| {
+            item.queued_ms != now_ms || !matches!(item.news, News::Absent { .. })
+        });
+        for item in backlog.items.values_mut().filter(|item| item.queued_ms == now_ms) {
+            item.saying = Saying::default();
+            item.step = None;
+            item.audiences = Audiences::default();
+            if let News::Past { occupant, .. } = &mut item.news {
+                occupant.affiliation = self.affiliation_of(&occupant.account);
+            }
+        }
+        self.backlog = backlog;
     }
 
     /// Visits occupants until one was told something.

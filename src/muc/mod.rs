@@ -210,7 +210,7 @@ impl Muc {
         for (_, room) in &mut self.rooms {
             if room.written_ms == Some(now_ms) {
                 room.read_again(cx);
-                room.backlog.forget_turn(now_ms);
+                room.forget_turn(now_ms);
             }
         }
     }

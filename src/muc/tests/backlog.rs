@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::muc::room::Room;
+use crate::storage::Fault;
 
 const USERS: usize = 7;
 /// The owner, who alone is never touched.
@@ -245,7 +246,7 @@ impl Play {
 
 #[test]
 fn everybody_sees_what_is_there_in_the_end() {
-    for seed in 0..150 {
+    for seed in 0..100 {
         let mut play = Play::new(seed);
         for _ in 0..60 {
             if play.dice.below(3) > 0 {
@@ -264,4 +265,123 @@ fn everybody_sees_what_is_there_in_the_end() {
         play.check();
         assert!(play.room().backlog.is_empty());
     }
+}
+
+/// A room whose owner hears nothing at once: its turns are full.
+fn waiting_room(users: &[(&str, &str)]) -> (World, Vec<User>) {
+    let mut world = World::new();
+    let here: Vec<_> =
+        users.iter().map(|(name, _)| world.user(&format!("{name}@localhost/r"))).collect();
+    let seats: Vec<_> = here.iter().zip(users).map(|(user, (_, nick))| (user, *nick)).collect();
+    world.room(&seats);
+    world.cx.out.end_turn_early();
+    (world, here)
+}
+
+/// Everything that is left to tell is told.
+fn tell_all(world: &mut World) {
+    while world.muc.poll_timeout(world.cx.now.mono_ms).is_some() {
+        world.cx.out.commit_turn();
+        world.muc.tell_backlog(&mut world.cx);
+    }
+}
+
+#[test]
+fn who_takes_the_nick_of_one_that_is_gone_comes_after_its_farewell() {
+    let (mut world, here) = waiting_room(&[("o", "O"), ("a", "A"), ("b", "B"), ("c", "C")]);
+    here[1..].iter().for_each(|user| world.leave(user));
+    assert!(world.heard(&here[0]).is_empty());
+    // The oldest farewell is told whoever comes; that of the nick is the youngest.
+    let newcomer = world.user("d@localhost/r");
+    world.join(&newcomer, "C").expect("the nick is free");
+    let heard = world.heard(&here[0]);
+    let gone = |nick: &str| {
+        format!("presence unavailable {nick} none/none {}@localhost/r", nick.to_lowercase())
+    };
+    let came = "presence C none/participant d@localhost/r".to_owned();
+    assert_eq!(heard, [gone("C"), gone("A"), came]);
+    tell_all(&mut world);
+    assert_eq!(world.heard(&here[0]), [gone("B")]);
+    // The same when somebody changes its nick.
+    world.cx.out.end_turn_early();
+    let last = world.user("e@localhost/r");
+    world.join(&last, "E").expect("the nick is free");
+    world.heard(&here[0]);
+    world.leave(&newcomer);
+    world.presence(&last, &format!("{ROOM}/C"), "").expect("the nick is free");
+    let heard = world.heard(&here[0]);
+    assert_eq!(heard[0], "presence unavailable C none/none d@localhost/r");
+    assert_eq!(heard[2], "presence C none/participant e@localhost/r");
+}
+
+#[test]
+fn advisory_a17_who_left_a_semi_anonymous_room_is_not_shown_when_it_opens() {
+    let (mut world, here) = waiting_room(&[("o", "O"), ("a", "A"), ("b", "B")]);
+    world.leave(&here[1]);
+    world.configure(&here[0], &[("roomconfig_whois", &["anyone"])]).expect("an owner may");
+    tell_all(&mut world);
+    let heard = world.heard(&here[2]);
+    assert!(heard.contains(&"presence unavailable A none/none".to_owned()), "{heard:?}");
+    assert!(heard.contains(&"presence O owner/moderator o@localhost/r".to_owned()), "{heard:?}");
+}
+
+#[test]
+fn what_was_not_committed_is_not_told_later() {
+    let (mut world, here) = waiting_room(&[("o", "O"), ("a", "A"), ("b", "B")]);
+    world.configure(&here[0], &[("roomconfig_persistentroom", &["1"])]).expect("an owner may");
+    world.cx.storage.commit().expect("there is room");
+    here.iter().for_each(|user| drop(world.bytes(user)));
+    let items = "<item affiliation='outcast' jid='a@localhost'><reason>x</reason></item>\
+                 <item affiliation='member' jid='paris@localhost'/>";
+    world.admin(&here[0], items).expect("an owner may");
+    world.cx.storage.inject(Fault::LoseCommit(1));
+    world.cx.storage.commit().expect_err("it is to fail");
+    world.muc.handle_storage_lost(&mut world.cx);
+    world.bytes(&here[0]);
+    tell_all(&mut world);
+    assert_eq!(world.heard(&here[0]), ["presence unavailable A none/none a@localhost/r"]);
+    assert_eq!(world.heard(&here[2]), ["presence unavailable A none/none"]);
+}
+
+#[test]
+fn shutdown_and_destruction_leave_nothing_to_tell() {
+    for is_shutdown in [true, false] {
+        let (mut world, here) = waiting_room(&[("o", "O"), ("a", "A"), ("b", "B")]);
+        world.leave(&here[1]);
+        assert!(world.muc.poll_timeout(1_000).is_some());
+        if is_shutdown {
+            world.muc.shut_down(&mut world.cx);
+        } else {
+            let query = "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>";
+            world.set(&here[0], query).expect("an owner may");
+        }
+        tell_all(&mut world);
+        assert_eq!(world.heard(&here[2]).len(), 1, "its own farewell");
+    }
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let (mut world, here) = waiting_room(&[("o", "O")]);
+    let items = |affiliation: &str| -> String {
+        let item = |n| format!("<item affiliation='{affiliation}' jid='u{n}@localhost'/>");
+        (0..2_500).map(item).collect()
+    };
+    for affiliation in ["member", "admin", "outcast", "member"] {
+        world.admin(&here[0], &items(affiliation)).expect("there is room");
+    }
+    refused(
+        world.admin(&here[0], "<item affiliation='none' jid='u1@localhost'/>"),
+        Condition::ResourceConstraint,
+    );
+    refused(world.configure(&here[0], &[]), Condition::ResourceConstraint);
+    for _ in 0..100 {
+        // Who does not read has no more put before it.
+        world.cx.out.commit_turn();
+        world.muc.tell_backlog(&mut world.cx);
+        assert!(world.cx.out.bytes_waiting() < 1_000_000);
+        world.bytes(&here[0]);
+    }
+    assert_eq!(world.muc.poll_timeout(1_000), None, "all is told");
+    world.admin(&here[0], "<item affiliation='none' jid='u1@localhost'/>").expect("again");
 }
