@@ -280,8 +280,8 @@ fn a_slow_reader_holds_nobody_up_for_long() {
         let before: Vec<_> = (0..count).map(|who| shows(&crowd, who)).collect();
         crowd.configure(&[("whois", if round == 0 { "anyone" } else { "moderators" })]);
         crowd.settle();
-        for who in 3..count {
-            assert_eq!(shows(&crowd, who), before[who] + count - 1, "{who} in round {round}");
+        for (who, before) in before.iter().enumerate().skip(3) {
+            assert_eq!(shows(&crowd, who), before + count - 1, "{who} in round {round}");
         }
     }
     // The second time they had too much waiting already: they are told when patience ends, or cut
