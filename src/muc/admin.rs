@@ -128,6 +128,7 @@ impl Room {
         stanza: &Stanza,
         query: &Element,
     ) -> Result<(), StanzaError> {
+        self.backlog.check()?;
         let plan = self.plan(cx, &stanza.from, query)?;
         let actor = self.actor(&stanza.from);
         self.store_affiliations(cx, &plan.affiliations)?;
@@ -143,14 +144,13 @@ impl Room {
         cx.reply(origin, stanza, None);
         self.tell_taken_out(cx, &kicked, Some(&actor));
         self.execute(cx, others, Some(&actor));
-        let tell_all = self.may_tell_all(plan.affiliations.len());
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
+            if self.versions.is_untold(jid) {
+                self.tell_absent(cx, jid, *affiliation, reason.as_deref());
+            }
             if before == *affiliation || here.contains(jid) {
                 continue;
-            }
-            if tell_all {
-                self.tell_absent(cx, jid, *affiliation, reason.as_deref());
             }
             // §9.5: a new member of a members-only room is invited.
             let is_new = before == Affiliation::None && *affiliation == Affiliation::Member;

@@ -6,24 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::occupant::{Occupant, Payload};
-use super::presence::{self, Actor, Notice};
+use super::presence::{self, Actor, Audiences, Notice, Sight};
 use super::privilege;
 use super::room::Room;
 use crate::cx::Cx;
-use crate::outbound::Envelope;
 use crate::storage::{AffiliationEntry, StorageError};
 use crate::xml::Element;
-use crate::xmpp::{Affiliation, BareJid, MessageType, PresenceType, Role, Stanza, StanzaKind, ns};
+use crate::xmpp::{Affiliation, BareJid, MessageType, Role, Stanza, StanzaKind, ns};
 
 /// New roles of occupants, with the reasons.
 pub type RoleChanges = BTreeMap<u64, (Role, Option<String>)>;
 /// New affiliations of accounts and domains, with the reasons.
 pub type AffiliationChanges = BTreeMap<BareJid, (Affiliation, Option<String>)>;
-
-/// Stanzas by which one request may tell everybody of many changes. A request that changes each of
-/// N occupants would send N by N: past this they hear of their own change only, and of the others'
-/// with the next presence. Nobody is taken out in silence, though.
-const TOLD_STANZAS_MAX: usize = 30_000;
 
 /// What becomes of an occupant.
 pub struct Verdict {
@@ -69,6 +63,8 @@ impl Room {
         &mut self,
         changes: &AffiliationChanges,
     ) -> BTreeMap<BareJid, AffiliationEntry> {
+        let versioned = self.versioned(changes);
+        self.take_changes(versioned);
         let mut old = BTreeMap::new();
         for (jid, change) in changes {
             self.voices.forget(jid);
@@ -103,7 +99,8 @@ impl Room {
                 self.written_ms = Some(cx.now.mono_ms);
             }
         }
-        Ok(())
+        let versioned = self.versioned(changes);
+        self.store_changes(cx, &versioned)
     }
 
     /// The accounts among the changes that are in the room.
@@ -176,15 +173,9 @@ impl Room {
         let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
         let removed = self.take_out(cx, &removals, actor);
         self.tell_taken_out(cx, &removed, actor);
-        let tell_all = self.may_tell_all(others.len());
         for verdict in &others {
-            self.change(cx, verdict, tell_all);
+            self.change(cx, verdict);
         }
-    }
-
-    /// True when everybody can be told of so many changes at once.
-    pub fn may_tell_all(&self, changes: usize) -> bool {
-        changes.saturating_mul(self.occupants_count()) <= TOLD_STANZAS_MAX
     }
 
     /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
@@ -205,41 +196,44 @@ impl Room {
 
     /// The second half: those who remain hear of it.
     pub fn tell_taken_out(
-        &self,
+        &mut self,
         cx: &mut Cx,
         removed: &[(Occupant, &Verdict)],
         actor: Option<&Actor>,
     ) {
-        for (occupant, verdict) in removed {
-            self.tell_gone(cx, occupant, &verdict.notice(actor));
+        for (occupant, verdict) in removed.iter().filter(|(occupant, _)| occupant.is_shown) {
+            let step = self.take_step(&occupant.account);
+            let notice = Notice { step: step.as_ref(), ..verdict.notice(actor) };
+            self.tell_gone(cx, occupant, &Payload::default(), &notice);
         }
     }
 
-    /// An occupant has another role or affiliation: it hears of it, and all others if they can.
-    fn change(&mut self, cx: &mut Cx, verdict: &Verdict, tell_all: bool) {
+    /// An occupant has another role or affiliation: it hears of it, and all others.
+    fn change(&mut self, cx: &mut Cx, verdict: &Verdict) {
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let saw_jids = self.sees_jids(occupant);
         let was_shown = occupant.is_shown;
-        let is_shown = if tell_all { self.shows(verdict.role) } else { was_shown };
+        let is_shown = self.shows(verdict.role);
         self.set_affiliation(verdict);
         let Some(occupant) = self.occupant_mut(verdict.key) else { return };
         occupant.role = verdict.role;
         occupant.is_shown = is_shown;
+        let account = occupant.account.clone();
+        let step = if is_shown { self.take_step(&account) } else { None };
         // An actor is named where somebody is taken out (§8.2, §9.1, §9.4).
-        let notice = verdict.notice(None);
-        if tell_all {
-            self.show(cx, verdict.key, &notice);
-        } else {
-            self.tell_self_alone(cx, verdict.key, &notice);
-        }
+        let notice = Notice { step: step.as_ref(), ..verdict.notice(None) };
+        // Versions are told in their order: with the others' when that must wait.
+        let own_step = notice.step.filter(|_| !self.must_wait(cx));
+        self.tell_self_alone(cx, verdict.key, &Notice { step: own_step, ..notice });
+        self.tell_change(cx, verdict.key, &notice, !was_shown);
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let sees_jids = self.sees_jids(occupant);
         if was_shown && !is_shown {
             self.tell_hidden(cx, verdict.key);
         }
-        if sees_jids != saw_jids && tell_all {
+        if sees_jids != saw_jids {
             // §5.1: everybody's presence again, with or without the addresses.
-            self.show_all_to(cx, verdict.key);
+            self.refresh(cx, verdict.key);
         }
     }
 
@@ -251,20 +245,44 @@ impl Room {
 
     /// The presence of an occupant is not broadcast any more: for the others it is gone.
     pub fn tell_hidden(&mut self, cx: &mut Cx, key: u64) {
-        let Some(occupant) = self.occupant(key) else { return };
-        let (kind, notice) = (PresenceType::Unavailable, Notice::default());
-        self.tell_others(cx, occupant, kind, &Payload::default(), &notice);
+        let Some(occupant) = self.occupant(key).cloned() else { return };
+        self.retire_news(&occupant);
+        self.tell_gone(cx, &occupant, &Payload::default(), &Notice::default());
     }
 
     /// Tells of an affiliation of somebody who is not in the room (§10.3 and others): to all, or
     /// to moderators where real addresses are theirs alone.
     pub fn tell_absent(
-        &self,
+        &mut self,
         cx: &mut Cx,
         jid: &BareJid,
         affiliation: Affiliation,
         reason: Option<&str>,
     ) {
+        let id = super::ids::stanza_id(cx.entropy.as_mut());
+        let message = self.absent_message(jid, affiliation, reason).with_id(Some(id));
+        let step = self.take_step(jid);
+        if self.must_wait(cx) {
+            self.queue_absent(cx, message, step);
+            return;
+        }
+        let mut audiences = Audiences::default();
+        for viewer in self.occupants().filter(|viewer| self.sees_jids(viewer)) {
+            for seat in &viewer.seats {
+                let wants_step = step.is_some() && self.gets_versions(viewer, seat);
+                let sight = Sight::of(true, wants_step);
+                seat.push(cx, audiences.get_message(&message, step.as_ref(), sight));
+            }
+        }
+    }
+
+    /// The message about somebody who is not in the room, without an id.
+    pub fn absent_message(
+        &self,
+        jid: &BareJid,
+        affiliation: Affiliation,
+        reason: Option<&str>,
+    ) -> Stanza {
         let mut x = Element::new("x", ns::MUC_USER);
         if affiliation == Affiliation::Outcast {
             x.push(presence::status(301));
@@ -279,15 +297,8 @@ impl Room {
             item.push(Element::new("reason", ns::MUC_USER).with_text(reason));
         }
         x.push(item);
-        let id = super::ids::stanza_id(cx.entropy.as_mut());
         let kind = StanzaKind::Message(MessageType::Normal);
-        let message = Stanza::new(kind, self.jid.clone().into(), None).with_id(Some(id));
-        let envelope = Envelope::new(&message.with_child(x));
-        for viewer in self.occupants().filter(|viewer| self.sees_jids(viewer)) {
-            for seat in &viewer.seats {
-                seat.push(cx, &envelope);
-            }
-        }
+        Stanza::new(kind, self.jid.clone().into(), None).with_child(x)
     }
 
     /// The person behind a change: with the nick it has here, if any.
@@ -302,6 +313,12 @@ impl Room {
 impl Verdict {
     /// What the presences say.
     pub fn notice<'a>(&'a self, actor: Option<&'a Actor>) -> Notice<'a> {
-        Notice { codes: self.codes, new_nick: None, actor, reason: self.reason.as_deref() }
+        Notice {
+            codes: self.codes,
+            new_nick: None,
+            actor,
+            reason: self.reason.as_deref(),
+            step: None,
+        }
     }
 }

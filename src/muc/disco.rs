@@ -38,6 +38,7 @@ const FEATURES: &[Feature] = &[
     (ns::OCCUPANT_ID, |_| true),
     (ns::SID, |_| true),
     (ns::HATS, |_| true),
+    (ns::MUC_AFFILIATIONS, |_| true),
     (ns::MAM, Room::keeps_archive),
     ("urn:xmpp:mam:2#extended", Room::keeps_archive),
     (ns::RETRACT, Room::keeps_archive),

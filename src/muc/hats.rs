@@ -168,16 +168,12 @@ impl Room {
         }
     }
 
-    /// Sends the presences of those whose hats have changed (§3.2): to all where that is not too
-    /// much, else to themselves.
+    /// Sends the presences of those whose hats have changed to all (§3.2).
     pub fn show_hats(&mut self, cx: &mut Cx, keys: &[u64]) {
-        let tell_all = self.may_tell_all(keys.len());
+        let notice = Notice::default();
         for key in keys {
-            if tell_all {
-                self.show(cx, *key, &Notice::default());
-            } else {
-                self.tell_self_alone(cx, *key, &Notice::default());
-            }
+            self.tell_self_alone(cx, *key, &notice);
+            self.tell_change(cx, *key, &notice, false);
         }
     }
 

@@ -15,6 +15,9 @@ use crate::xmpp::{BareJid, ns};
 /// Bytes of the tag that are sent.
 const TAG_BYTES: usize = 16;
 
+/// Bytes of a version.
+const VERSION_BYTES: usize = 12;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Lower-case hexadecimal.
@@ -46,6 +49,14 @@ pub fn stanza_id_element(entropy: &mut dyn Entropy, room: &BareJid) -> Element {
 pub fn occupant_id(secret: &[u8], account: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     hex(hmac::sign(&key, account.as_bytes()).as_ref())
+}
+
+/// A version of a room's affiliation list (XEP-0463): `what` tells it from others.
+pub fn list_version(secret: &[u8], what: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    // No address has a space, so that this is nobody's occupant id.
+    let tag = hmac::sign(&key, format!("affiliations {what}").as_bytes());
+    hex(&tag.as_ref()[..VERSION_BYTES])
 }
 
 /// Where the answer to a forwarded iq goes.

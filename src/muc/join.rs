@@ -118,6 +118,7 @@ impl Room {
         let payload = presence::payload_of(&self.jid, join.stanza);
         let session_jid = &join.stanza.from;
         let nick = join.seat_jid.resource().unwrap_or_default();
+        self.clear_nick(cx, nick);
         let key = match self.occupant_like(nick).map(|occupant| occupant.key) {
             Some(key) => key,
             None => self.add_occupant(join.seat_jid.clone(), join.account.clone()),
@@ -146,6 +147,8 @@ impl Room {
 
     /// Everything that a session gets when it joins, in the order of §7.1.
     fn welcome(&mut self, cx: &mut Cx, key: u64, join: &Join<'_>) {
+        let mav = join.x.child("mav", ns::MUC_AFFILIATIONS);
+        let step = self.send_versions(cx, key, join.stanza, mav); // XEP-0463 §5.2.1
         let Some(occupant) = self.occupant(key) else { return };
         let Some(seat) = occupant.seat(&join.stanza.from).cloned() else { return };
         let sees_jids = self.sees_jids(occupant);
@@ -168,7 +171,7 @@ impl Room {
         if join.seat_jid.resource() != Some(&occupant.nick) {
             codes.push(210); // §7.2.8: the user's own nick, in the letters it already has here.
         }
-        let notice = Notice { codes: &codes, ..Notice::default() };
+        let notice = Notice { codes: &codes, step: step.as_ref(), ..Notice::default() };
         let (kind, payload) = (PresenceType::Available, occupant.payload());
         let own = presence::build(occupant, kind, payload, &notice, sees_jids, true);
         seat.push(cx, &Envelope::new(&own.with_id(join.stanza.id.clone())));

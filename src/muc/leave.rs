@@ -55,7 +55,7 @@ impl Room {
         let Some(occupant) = self.take_occupant(key) else { return };
         self.tell_self(cx, &occupant, GONE, payload, &notice);
         if occupant.is_shown {
-            self.tell_others(cx, &occupant, GONE, payload, &notice);
+            self.tell_gone(cx, &occupant, payload, &notice);
         }
     }
 
@@ -86,13 +86,6 @@ impl Room {
         let occupant = self.take_occupant(key)?;
         self.tell_self(cx, &occupant, GONE, &Payload::default(), notice);
         Some(occupant)
-    }
-
-    /// Tells the others that an occupant was taken out.
-    pub fn tell_gone(&self, cx: &mut Cx, occupant: &Occupant, notice: &Notice<'_>) {
-        if occupant.is_shown {
-            self.tell_others(cx, occupant, GONE, &Payload::default(), notice);
-        }
     }
 
     /// The room is no more (§10.9): one farewell to each session, and no broadcast of N by N.

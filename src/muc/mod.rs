@@ -14,6 +14,7 @@ mod archive;
 mod archive_filter;
 mod archive_query;
 mod asked;
+mod backlog;
 mod changes;
 mod config_form;
 mod disco;
@@ -69,6 +70,7 @@ use crate::xmpp::{
 };
 
 use allowance::Allowances;
+use backlog::Telling;
 use pace::Resting;
 use room::Room;
 
@@ -104,6 +106,8 @@ pub struct Muc {
     allowances: Allowances,
     /// Who has to wait in rooms out of memory.
     resting: Resting,
+    /// Rooms that have something left to tell.
+    telling: Telling,
     /// The service has shut down.
     is_closed: bool,
 }
@@ -224,6 +228,7 @@ impl Muc {
         for (_, room) in &mut self.rooms {
             if room.written_ms == Some(now_ms) {
                 room.read_again(cx);
+                room.forget_turn(now_ms);
             }
         }
     }
@@ -240,7 +245,8 @@ impl Muc {
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {
-                room.affiliations.remove(account);
+                let none = (account.clone(), (Affiliation::None, None));
+                room.take_affiliations(&[none].into());
             }
             if (was_known || had_hats) && room.is_stored {
                 room.mark_written(cx);
@@ -268,6 +274,7 @@ impl Muc {
         self.rooms = Slab::new();
         self.by_jid = HashMap::new();
         self.visits = HashMap::new();
+        self.telling = Telling::default();
         self.is_closed = true;
     }
 
@@ -355,6 +362,7 @@ impl Muc {
                 self.resting.put(&room.jid, std::mem::take(&mut room.paces), cx.now.mono_ms);
             }
         }
+        self.note_backlog(index);
     }
 
     /// The key of [`ids::Return`]; made at first use, so that it lives no longer than the service.

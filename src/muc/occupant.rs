@@ -37,13 +37,18 @@ pub struct Seat {
     pub payload: Payload,
     /// Counts presences, so that the latest of all seats is known.
     pub updated: u64,
+    /// It has heard the news up to this number (backlog.rs); later ones alone are for it.
+    pub heard: u64,
+    /// It asked for versions of the affiliation list when it joined (XEP-0463).
+    pub wants_versions: bool,
 }
 
 impl Seat {
     /// A seat; its presence is set when it is taken.
     pub fn new(number: u64, jid: Jid, target: Target, payload: Payload, updated: u64) -> Self {
         let to = to_attribute(&jid);
-        Self { number, jid, target, to, payload, updated }
+        let (heard, wants_versions) = (number, false);
+        Self { number, jid, target, to, payload, updated, heard, wants_versions }
     }
 
     /// Sends a stanza that was serialised for an audience.
@@ -86,6 +91,8 @@ pub struct Occupant {
     pub hats: Option<Rc<Element>>,
     /// The sessions in the order they came. Invariant: not empty while in the room.
     pub seats: Vec<Seat>,
+    /// Counts its changes.
+    pub look: u64,
     /// The presence as others see it: without and with real addresses. Emptied by every change.
     snapshots: [Option<Envelope>; 2],
 }
@@ -104,6 +111,7 @@ impl Occupant {
             id,
             hats: None,
             seats: Vec::new(),
+            look: 0,
             snapshots: [None, None],
         }
     }
@@ -135,6 +143,7 @@ impl Occupant {
 
     /// Forgets how it looked: call after every change.
     pub fn touch(&mut self) {
+        self.look += 1;
         self.snapshots = [None, None];
     }
 

@@ -4,6 +4,7 @@
 
 use super::changes::{AffiliationChanges, RoleChanges};
 use super::config_form::Draft;
+use super::presence::Notice;
 use super::room::Room;
 use crate::config::{RoomOptions, Whois};
 use crate::cx::Cx;
@@ -96,6 +97,7 @@ impl Room {
         stanza: &Stanza,
         draft: Draft,
     ) -> Result<(), StanzaError> {
+        self.backlog.check()?;
         let changes = self.listed_changes(&draft);
         self.check_server_admins(&stanza.from.to_bare(), &changes)?;
         if !changes.is_empty() {
@@ -168,6 +170,7 @@ impl Room {
                 let affiliations = self.affiliations_after(changes);
                 let stored = StoredRoom { affiliations, ..self.to_stored(options.clone()) };
                 self.store_whole(cx, &stored)?;
+                self.store_changes(cx, &self.versioned(changes))?;
             }
             (true, false) => {
                 self.keep_vcard(cx)?;
@@ -204,25 +207,22 @@ impl Room {
             }
         }
         let actor = self.actor(from);
-        let here = self.present_among(changes);
-        // What occupants may see changes: all presences are sent again where that is not too much,
-        // else the status code must do.
-        let is_small = self.may_tell_all(self.occupants_count());
         // §10.2, status 322: nobody who is no member stays in a members-only room.
         let verdicts = self.verdicts(&roles, changes, &[322]);
         self.execute(cx, verdicts, Some(&actor));
-        let absent = changes.iter().filter(|(jid, _)| !here.contains(jid));
-        for (jid, (affiliation, _)) in absent.filter(|_| self.may_tell_all(changes.len())) {
-            self.tell_absent(cx, jid, *affiliation, None);
+        for (jid, (affiliation, _)) in changes {
+            if self.versions.is_untold(jid) {
+                self.tell_absent(cx, jid, *affiliation, None);
+            }
         }
-        if is_small && old.presence_broadcast != self.options.presence_broadcast {
+        if old.presence_broadcast != self.options.presence_broadcast {
             self.apply_broadcast(cx);
         }
-        if is_small && old.whois != self.options.whois {
+        if old.whois != self.options.whois {
             // WIRE 24: moderators have seen the addresses before, and still do.
             for key in self.keys() {
                 if self.occupant(key).is_some_and(|occupant| occupant.role != Role::Moderator) {
-                    self.show_all_to(cx, key);
+                    self.refresh(cx, key);
                 }
             }
         }
@@ -240,7 +240,7 @@ impl Room {
                 occupant.is_shown = is_shown;
             }
             if is_shown {
-                self.show_to_others(cx, key, false);
+                self.tell_change(cx, key, &Notice::default(), true);
             } else {
                 self.tell_hidden(cx, key);
             }

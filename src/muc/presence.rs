@@ -9,6 +9,7 @@
 use super::occupant::{Occupant, Payload};
 use super::room::Room;
 use super::sanitize;
+use super::versions::Step;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::{Element, Node};
@@ -34,6 +35,75 @@ pub struct Notice<'a> {
     pub actor: Option<&'a Actor>,
     /// Why.
     pub reason: Option<&'a str>,
+    /// The change of the affiliation list that it tells of (XEP-0463).
+    pub step: Option<&'a Step>,
+}
+
+/// What a viewer may see of a presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// No real addresses.
+    Nicks,
+    /// Real addresses.
+    Addresses,
+    /// Real addresses, and versions of the affiliation list.
+    Versions,
+}
+
+impl Sight {
+    /// `wants_step`: it asked for versions, and may have them.
+    pub fn of(sees_jids: bool, wants_step: bool) -> Self {
+        match (sees_jids, wants_step) {
+            (false, _) => Self::Nicks,
+            (true, false) => Self::Addresses,
+            (true, true) => Self::Versions,
+        }
+    }
+}
+
+/// A stanza as each audience gets it, serialised when the first of it comes along.
+#[derive(Default)]
+pub struct Audiences([Option<Envelope>; 3]);
+
+impl Audiences {
+    /// A presence of an occupant for others.
+    pub fn get(
+        &mut self,
+        occupant: &Occupant,
+        kind: PresenceType,
+        payload: &Payload,
+        notice: &Notice<'_>,
+        sight: Sight,
+    ) -> &Envelope {
+        self.0[sight as usize].get_or_insert_with(|| {
+            let step = notice.step.filter(|_| sight == Sight::Versions);
+            let notice = Notice { step, ..*notice };
+            let sees_jids = sight != Sight::Nicks;
+            Envelope::new(&build(occupant, kind, payload, &notice, sees_jids, false))
+        })
+    }
+
+    /// A message with a `muc#user` element.
+    pub fn get_message(
+        &mut self,
+        message: &Stanza,
+        step: Option<&Step>,
+        sight: Sight,
+    ) -> &Envelope {
+        self.0[sight as usize].get_or_insert_with(|| {
+            let step = step.filter(|_| sight == Sight::Versions);
+            let Some(step) = step else { return Envelope::new(message) };
+            let mut message = message.clone();
+            for node in &mut message.children {
+                if let Node::Element(x) = node
+                    && x.is("x", ns::MUC_USER)
+                {
+                    x.children.insert(0, Node::Element(step.to_element()));
+                }
+            }
+            Envelope::new(&message)
+        })
+    }
 }
 
 /// `<status code='…'/>`
@@ -79,7 +149,7 @@ pub fn build(
     // An occupant that changes its nick keeps its role; whoever goes has none.
     let is_gone = kind == PresenceType::Unavailable && notice.new_nick.is_none();
     let role = if is_gone { Role::None } else { occupant.role };
-    let mut x = Element::new("x", ns::MUC_USER);
+    let mut x = Element::new("x", ns::MUC_USER).with_child_opt(notice.step.map(Step::to_element));
     for code in notice.codes {
         x.push(status(*code));
     }
@@ -111,10 +181,15 @@ impl Room {
         payload: &Payload,
         notice: &Notice<'_>,
     ) {
-        let stanza = build(occupant, kind, payload, notice, self.sees_jids(occupant), true);
-        let envelope = Envelope::new(&stanza);
+        let sees_jids = self.sees_jids(occupant);
+        let mut envelopes: [Option<Envelope>; 2] = [None, None];
         for seat in &occupant.seats {
-            seat.push(cx, &envelope);
+            let step = notice.step.filter(|_| self.gets_versions(occupant, seat));
+            let envelope = envelopes[usize::from(step.is_some())].get_or_insert_with(|| {
+                let notice = Notice { step, ..*notice };
+                Envelope::new(&build(occupant, kind, payload, &notice, sees_jids, true))
+            });
+            seat.push(cx, envelope);
         }
     }
 
@@ -127,15 +202,29 @@ impl Room {
         payload: &Payload,
         notice: &Notice<'_>,
     ) {
-        let mut envelopes: [Option<Envelope>; 2] = [None, None];
+        let mut audiences = Audiences::default();
         for viewer in self.occupants().filter(|viewer| viewer.key != occupant.key) {
             let sees_jids = self.sees_jids(viewer);
-            let envelope = envelopes[usize::from(sees_jids)].get_or_insert_with(|| {
-                Envelope::new(&build(occupant, kind, payload, notice, sees_jids, false))
-            });
             for seat in &viewer.seats {
-                seat.push(cx, envelope);
+                let wants_step = notice.step.is_some() && self.gets_versions(viewer, seat);
+                let sight = Sight::of(sees_jids, wants_step);
+                seat.push(cx, audiences.get(occupant, kind, payload, notice, sight));
             }
+        }
+    }
+
+    /// Tells the others that an occupant is gone for them, now or when there is room.
+    pub fn tell_gone(
+        &mut self,
+        cx: &mut Cx,
+        occupant: &Occupant,
+        payload: &Payload,
+        notice: &Notice<'_>,
+    ) {
+        if self.must_wait(cx) {
+            self.queue_farewell(cx, occupant, payload, notice);
+        } else {
+            self.tell_others(cx, occupant, PresenceType::Unavailable, payload, notice);
         }
     }
 
@@ -144,6 +233,10 @@ impl Room {
     pub fn show_to_others(&mut self, cx: &mut Cx, key: u64, only_addresses_changed: bool) {
         let Some(occupant) = self.occupant(key) else { return };
         if !occupant.is_shown {
+            return;
+        }
+        if self.is_show_waiting(key) {
+            self.queue_show(cx, key, &Notice::default(), false);
             return;
         }
         let Some(snapshots) = self.snapshots_of(key) else { return };
@@ -165,14 +258,21 @@ impl Room {
     }
 
     /// Sends the presence of an occupant, as it is now, to itself and to others.
-    pub fn show(&mut self, cx: &mut Cx, key: u64, notice: &Notice<'_>) {
-        self.tell_self_alone(cx, key, notice);
-        let Some(occupant) = self.occupant(key) else { return };
-        let kind = PresenceType::Available;
-        if notice.reason.is_some() || !notice.codes.is_empty() {
-            if occupant.is_shown {
-                self.tell_others(cx, occupant, kind, occupant.payload(), notice);
-            }
+    pub fn show(&mut self, cx: &mut Cx, key: u64) {
+        self.tell_self_alone(cx, key, &Notice::default());
+        self.show_to_others(cx, key, false);
+    }
+
+    /// Tells the others how an occupant has been changed, now or when there is room. `is_first`:
+    /// they have not heard of it before.
+    pub fn tell_change(&mut self, cx: &mut Cx, key: u64, notice: &Notice<'_>, is_first: bool) {
+        let Some(occupant) = self.occupant(key).filter(|occupant| occupant.is_shown) else {
+            return;
+        };
+        if self.must_wait(cx) {
+            self.queue_show(cx, key, notice, is_first);
+        } else if notice.reason.is_some() || notice.step.is_some() {
+            self.tell_others(cx, occupant, PresenceType::Available, occupant.payload(), notice);
         } else {
             self.show_to_others(cx, key, false);
         }
@@ -205,7 +305,7 @@ impl Room {
         let (key, account) = (occupant.key, occupant.account.clone());
         self.spend(cx, &account)?;
         self.set_payload(key, session_jid, payload);
-        self.show(cx, key, &Notice::default());
+        self.show(cx, key);
         Ok(())
     }
 
@@ -237,6 +337,8 @@ impl Room {
         }
         self.check_not_reserved(&new_nick, &account)?; // §7.6
         self.spend(cx, &account)?;
+        self.tell_show(cx, key);
+        self.clear_nick(cx, &new_nick);
         let Some(old) = self.occupant(key) else { return Ok(()) };
         let notice = Notice { codes: &[303], new_nick: Some(&new_nick), ..Notice::default() };
         let kind = PresenceType::Unavailable;
@@ -247,7 +349,7 @@ impl Room {
         }
         self.rename(key, new_jid.clone());
         self.set_payload(key, session_jid, payload);
-        self.show(cx, key, &Notice::default());
+        self.show(cx, key);
         Ok(())
     }
 }

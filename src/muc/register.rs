@@ -194,9 +194,9 @@ impl Room {
         if !is_approved {
             return self.apply(cx, request, nick, &form);
         }
-        let (changes, before) = self.admit(cx, account, nick)?;
+        let changes = self.admit(cx, account, nick)?;
         cx.reply(request.origin, request.stanza, None);
-        self.tell_registered(cx, &changes, before, &request.stanza.from);
+        self.tell_registered(cx, &changes, &request.stanza.from);
         Ok(())
     }
 
@@ -228,18 +228,18 @@ impl Room {
         self.take_affiliations(&changes);
         self.take_nicks(&nicks);
         cx.reply(request.origin, request.stanza, None);
-        self.tell_registered(cx, &changes, before, &request.stanza.from);
+        self.tell_registered(cx, &changes, &request.stanza.from);
         Ok(())
     }
 
-    /// Makes a member of an account that is less, and reserves its nick. Returns what has changed
-    /// and what the account was; nobody has heard of it yet.
+    /// Makes a member of an account that is less, and reserves its nick. Returns what has changed;
+    /// nobody has heard of it yet.
     fn admit(
         &mut self,
         cx: &mut Cx,
         account: &BareJid,
         nick: String,
-    ) -> Result<(AffiliationChanges, Affiliation), StanzaError> {
+    ) -> Result<AffiliationChanges, StanzaError> {
         let entry = self.affiliations.get(account);
         let before = entry.map_or(Affiliation::None, |entry| entry.affiliation);
         let reason = entry.and_then(|entry| entry.reason.clone());
@@ -253,23 +253,16 @@ impl Room {
         self.take_affiliations(&changes);
         self.take_nicks(&nicks);
         self.applicants.forget(account);
-        Ok((changes, before))
+        Ok(changes)
     }
 
     /// Those who are in the room hear of a changed affiliation (§7.10).
-    fn tell_registered(
-        &mut self,
-        cx: &mut Cx,
-        changes: &AffiliationChanges,
-        before: Affiliation,
-        from: &Jid,
-    ) {
+    fn tell_registered(&mut self, cx: &mut Cx, changes: &AffiliationChanges, from: &Jid) {
         let actor = self.actor(from);
-        let here = self.present_among(changes);
         let verdicts = self.verdicts(&RoleChanges::new(), changes, &[321]);
         self.execute(cx, verdicts, Some(&actor));
         for (account, (affiliation, _)) in changes {
-            if *affiliation != before && !here.contains(account) {
+            if self.versions.is_untold(account) {
                 self.tell_absent(cx, account, *affiliation, None);
             }
         }
@@ -356,10 +349,10 @@ impl Room {
         let applicant = self.applicants.waiting.get(&account).ok_or(Condition::ItemNotFound)?;
         let nick = applicant.nick.clone();
         self.check_not_used(&nick, &account)?;
-        let (changes, before) = self.admit(cx, &account, nick)?;
+        let changes = self.admit(cx, &account, nick)?;
         let is_here = !self.present_among(&changes).is_empty();
         let actor = self.actor(&message.from);
-        self.tell_registered(cx, &changes, before, &message.from);
+        self.tell_registered(cx, &changes, &message.from);
         if !is_here {
             self.tell_approved(cx, &actor, &account);
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::activity::Activity;
 use super::asked::Asked;
+use super::backlog::Backlog;
 use super::hats::Hats;
 use super::history::History;
 use super::ids;
@@ -93,8 +94,10 @@ pub struct Room {
     pub entered: Vec<(SessionId, Jid)>,
     /// Sessions that went, for the index of the service.
     pub left: Vec<SessionId>,
+    /// What the others are still to be told.
+    pub backlog: Backlog,
     /// In the order of joining.
-    occupants: BTreeMap<u64, Occupant>,
+    pub(super) occupants: BTreeMap<u64, Occupant>,
     /// By conflict key of the nick.
     nicks: HashMap<String, u64>,
     /// By real full address.
@@ -133,6 +136,7 @@ impl Room {
             written_ms: None,
             entered: Vec::new(),
             left: Vec::new(),
+            backlog: Backlog::default(),
             occupants: BTreeMap::new(),
             nicks: HashMap::new(),
             seats: HashMap::new(),
@@ -301,6 +305,8 @@ impl Room {
     /// Takes an occupant away with all its seats, which it keeps for farewells.
     pub fn take_occupant(&mut self, key: u64) -> Option<Occupant> {
         let occupant = self.occupants.remove(&key)?;
+        self.retire_news(&occupant);
+        self.forget_viewer(key);
         self.nicks.remove(&nick_key(&occupant.nick));
         for seat in &occupant.seats {
             self.seats.remove(&seat.jid);

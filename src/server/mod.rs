@@ -251,6 +251,9 @@ impl Server {
                 TimerKey::Storage => self.probe_storage(),
             }
         }
+        self.begin_chain();
+        self.muc.tell_backlog(&mut self.cx);
+        self.finish_chain();
         self.poll_drain();
     }
 
@@ -298,7 +301,8 @@ impl Server {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        self.cx.timers.next_due_ms()
+        let dues_ms = [self.cx.timers.next_due_ms(), self.muc.poll_timeout(self.cx.now.mono_ms)];
+        dues_ms.into_iter().flatten().min()
     }
 
     /// The next thing to do.

@@ -88,6 +88,7 @@ impl Storage {
         let sql = "DELETE FROM account WHERE domain = ?1 AND local = ?2";
         let is_removed = self.write(sql, (account.domain(), local))? > 0;
         if is_removed {
+            self.room_versions_of_removed(account.as_str())?;
             let sql = "DELETE FROM room_affiliation WHERE jid = ?1 AND affiliation <> 'outcast'";
             self.write(sql, [account.as_str()])?;
             let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";

@@ -50,6 +50,7 @@ pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };
 pub use vcards::StoredVcard;
+pub use versions::VersionedChange;
 
 /// The file in the data folder.
 const FILE_NAME: &str = "tercet.db";

@@ -3,6 +3,7 @@
 //! with a clock of its own, but for `process`, which is about sockets.
 
 mod connections;
+mod crowd;
 mod disk;
 mod input;
 mod logins;

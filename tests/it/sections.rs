@@ -52,7 +52,9 @@ impl Row {
         let mut cells = line.strip_prefix('|')?.trim_end().strip_suffix('|')?.split('|');
         let mut cell = || cells.next().map(|text| text.trim().to_owned());
         let row = Self { key: cell()?, title: cell()?, last: cell()? };
-        let is_key = ["§", "XEP-", "WIRE ", "LIMITS", "SERVICE"].iter().any(|start| row.key.starts_with(start));
+        let is_key = ["§", "XEP-", "WIRE ", "LIMITS", "SERVICE"]
+            .iter()
+            .any(|start| row.key.starts_with(start));
         is_key.then_some(row)
     }
 

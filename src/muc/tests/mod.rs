@@ -3,6 +3,7 @@
 
 mod admin;
 mod archive;
+mod backlog;
 mod cards;
 mod joining;
 mod leaks;
