@@ -195,7 +195,7 @@ async def main():
         bob.plugin["xep_0424"].send_retraction(ROOM, ids["one"], "groupchat", False)
         message = await alice.wait_for(
             "the retraction",
-            lambda event, stanza: event == "message" and stanza["retract"]["id"] == ids["one"],
+            lambda event, stanza: event == "any_message" and stanza["retract"]["id"] == ids["one"],
         )
         assert message["occupant-id"]["id"] == ids["bob"], message
 
@@ -207,7 +207,7 @@ async def main():
         )
         message = await bob.wait_for(
             "the moderation",
-            lambda event, stanza: event == "message" and stanza["retract"]["id"] == ids["two"],
+            lambda event, stanza: event == "any_message" and stanza["retract"]["id"] == ids["two"],
         )
         assert message["from"] == ROOM, message
         assert message["retract"]["moderated"]["by"] == f"{ROOM}/Alice", message
@@ -291,7 +291,7 @@ async def main():
         bob.muc.request_voice(ROOM, "participant")
         request = await alice.wait_for(
             "the request",
-            lambda event, stanza: event == "message" and "muc#request" in str(stanza),
+            lambda event, stanza: event == "any_message" and "muc#request" in str(stanza),
         )
         answer = alice.make_message(mto=ROOM)
         form = {}
@@ -320,7 +320,7 @@ async def main():
         bob.send_message(mto=ROOM, mbody="quicker", mtype="groupchat")
         error = await bob.wait_for(
             "the refusal",
-            lambda event, stanza: event == "message" and stanza["type"] == "error",
+            lambda event, stanza: event == "any_message" and stanza["type"] == "error",
         )
         assert error["error"]["condition"] == "policy-violation", error
         assert error["error"]["type"] == "wait", error
@@ -342,7 +342,7 @@ async def main():
         presence.send()
         message = await alice.wait_for(
             "the list",
-            lambda event, stanza: event == "message"
+            lambda event, stanza: event == "any_message"
             and stanza.xml.find(".//{urn:xmpp:muc:affiliations:1}mav") is not None,
         )
         listed = {

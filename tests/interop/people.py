@@ -13,6 +13,8 @@ import traceback
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, PresenceError
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -39,6 +41,10 @@ class User(ClientXMPP):
         for event in ["session_start", "failed_all_auth", "disconnected"]:
             self.add_event_handler(event, lambda what, event=event: self.note(event, what))
         self.add_event_handler("register", self.registering)
+        # slixmpp's own event is for messages with a body alone.
+        any_message = MatchXPath("{jabber:client}message")
+        note = lambda stanza: self.note("any_message", stanza)
+        self.register_handler(Callback("any message", any_message, note))
         self.enable_direct_tls = False
         self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
         if CA_FILE:
