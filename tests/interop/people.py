@@ -41,10 +41,11 @@ class User(ClientXMPP):
         for event in ["session_start", "failed_all_auth", "disconnected"]:
             self.add_event_handler(event, lambda what, event=event: self.note(event, what))
         self.add_event_handler("register", self.registering)
-        # slixmpp's own event is for messages with a body alone.
-        any_message = MatchXPath("{jabber:client}message")
-        note = lambda stanza: self.note("any_message", stanza)
-        self.register_handler(Callback("any message", any_message, note))
+        # slixmpp's own events leave out messages without a body, and errors from rooms.
+        for kind in ["message", "presence"]:
+            matcher = MatchXPath("{jabber:client}" + kind)
+            note = lambda stanza, kind=kind: self.note("any_" + kind, stanza)
+            self.register_handler(Callback("any " + kind, matcher, note))
         self.enable_direct_tls = False
         self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
         if CA_FILE:
