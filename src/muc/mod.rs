@@ -1,11 +1,20 @@
 //! The room service (XEP-0045): which room, which kind of address, which kind of stanza.
 //!
 //! A stanza comes here with its sender stamped and its addresses parsed. This file finds the room
-//! (live, stored, or about to be made) and calls the file of the concept: join, leave, presence,
-//! message, private, admin, owner, invite, disco. Errors are values on their way to the router,
-//! which says who refuses (`by`). A room's handlers note which sessions came and went; the index of
-//! sessions is brought up to date when they return, and a room that has nobody left is forgotten
-//! (stored ones are read again when somebody comes).
+//! (live, stored, or about to be made), `dispatch` calls the file of the concept. Errors are values
+//! on their way to the router, which says who refuses (`by`). Handlers note which sessions came and
+//! went; the index of sessions is brought up to date when they return, and a room that has nobody
+//! left is forgotten (stored ones are read again when somebody comes).
+//!
+//! | concern | files |
+//! |---|---|
+//! | the service | `service`, `listing`, `disco`, `unique`, `manage`, `graves`, `allowance` |
+//! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
+//! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
+//! | what is kept | `archive`, `archive_query`, `archive_filter`, `retract`, `moderate` |
+//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions`, `voice`, `voices` |
+//! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
+//! | who belongs to it | `register`, `nicks`, `invite`, `asked` |
 
 mod activity;
 mod admin;
