@@ -309,6 +309,19 @@ async def main():
 
     await step("voice: asked for and given", voice())
 
+    # Direct invitation (XEP-0249)
+
+    async def invite():
+        alice.plugin["xep_0249"].send_invitation(bob.boundjid, ROOM_JID, reason="come in")
+        message = await bob.wait_for(
+            "the invitation",
+            lambda event, stanza: event == "any_message"
+            and stanza.xml.find("{jabber:x:conference}x") is not None,
+        )
+        assert message["groupchat_invite"]["jid"] == ROOM, message
+
+    await step("a direct invitation", invite())
+
     # Slow mode (XEP-0500), activity (XEP-0502), versions (XEP-0463)
 
     async def slow_mode():
