@@ -67,12 +67,15 @@ impl Room {
         self.take_changes(versioned);
         let mut old = BTreeMap::new();
         for (jid, change) in changes {
-            self.voices.forget(jid);
             let entry = self.entry_after(jid, change);
-            let before = match entry.affiliation {
+            let affiliation = entry.affiliation;
+            let before = match affiliation {
                 Affiliation::None => self.affiliations.remove(jid),
                 _ => self.affiliations.insert(jid.clone(), entry),
             };
+            if before.as_ref().map(|before| before.affiliation).unwrap_or_default() != affiliation {
+                self.voices.forget(jid);
+            }
             old.extend(before.map(|before| (jid.clone(), before)));
         }
         old

@@ -251,6 +251,7 @@ impl Muc {
             room.paces.forget(account);
             room.applicants.forget(account);
             room.invitations.forget(account);
+            room.voices.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {

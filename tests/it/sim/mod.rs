@@ -24,6 +24,7 @@ mod requests;
 mod rules;
 mod table;
 mod versions;
+mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +73,7 @@ const MUST_HAPPEN_WITH: [(&str, &str); 12] = [
 ];
 
 /// What the seeds together must have come to.
-const MUST_HAPPEN: [&str; 22] = [
+const MUST_HAPPEN: [&str; 23] = [
     "attempts granted",
     "attempts refused",
     "audits",
@@ -95,6 +96,7 @@ const MUST_HAPPEN: [&str; 22] = [
     "rooms destroyed amid joins",
     "sets by mere moderators",
     "streams ended by a lost commit",
+    "voices kept",
 ];
 
 /// How the network behaves.

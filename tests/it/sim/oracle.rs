@@ -218,7 +218,7 @@ impl Oracle {
             if has("201") {
                 ledger.begin_room(room, &person.account());
             }
-            ledger.room(room).note_presence(nick, element);
+            ledger.note_presence(room, nick, element);
             if item.is_some_and(|_| has("307")) {
                 self.count("kicks");
             }
@@ -278,6 +278,7 @@ impl Oracle {
         let book = ledger.room(room);
         book.occupants.clear();
         book.is_certain = false;
+        book.voices.doubt();
     }
 
     fn message(
