@@ -200,20 +200,21 @@ impl Muc {
         }
     }
 
-    /// A room's timer fired: locks that are over (§10.1.1). One timer serves all rooms.
+    /// A room's timer fired: a lock that is over (§10.1.1). One timer serves all rooms.
     pub fn handle_timer(&mut self, cx: &mut Cx, room: u64) {
         log::debug!("the lock of room {room:#x} is due, or one before it was");
         self.lock_timer_ms = None;
         let now_ms = cx.now.mono_ms;
-        for (_, room) in &mut self.rooms {
-            if room.lock.as_ref().is_none_or(|lock| lock.until_ms > now_ms) {
-                continue;
-            }
-            if let Err(error) = room.unlock(cx) {
-                log::warn!("{}: cannot be stored yet: {error:?}", room.jid);
-                if let Some(lock) = &mut room.lock {
-                    lock.until_ms = now_ms + UNLOCK_RETRY_MS;
-                }
+        let is_due = |room: &Room| room.lock.as_ref().is_some_and(|lock| lock.until_ms <= now_ms);
+        // One at a time: what a failure leaves half written is undone for this room alone.
+        let due = self.rooms.iter_mut().map(|(_, room)| room).find(|room| is_due(room));
+        if let Some(room) = due
+            && let Err(error) = room.unlock(cx)
+        {
+            cx.storage.roll_back_handler();
+            log::warn!("{}: cannot be stored yet: {error:?}", room.jid);
+            if let Some(lock) = &mut room.lock {
+                lock.until_ms = now_ms + UNLOCK_RETRY_MS;
             }
         }
         self.set_lock_timer(cx);
