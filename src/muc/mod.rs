@@ -244,7 +244,8 @@ impl Muc {
     }
 
     /// An account was removed, and its sessions have left: live rooms forget what it was to them,
-    /// as storage has done, so that the next of its name inherits nothing. A ban stays.
+    /// as storage has done, so that the next of its name inherits nothing, not even what was said.
+    /// A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         self.resting.forget(account);
         for (_, room) in &mut self.rooms {
@@ -253,6 +254,7 @@ impl Muc {
             room.applicants.forget(account);
             room.invitations.forget(account);
             room.voices.forget(account);
+            room.history.forget_author(&ids::occupant_id(&room.secret, account.as_str()));
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {
