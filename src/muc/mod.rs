@@ -242,6 +242,9 @@ impl Muc {
             room.paces.forget(account);
             room.applicants.forget(account);
             room.invitations.forget(account);
+            room.voices.forget(account);
+            room.registration_asked.forget(account);
+            room.voice_asked.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {
