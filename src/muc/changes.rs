@@ -68,13 +68,16 @@ impl Room {
         let mut old = BTreeMap::new();
         for (jid, change) in changes {
             let entry = self.entry_after(jid, change);
-            let affiliation = entry.affiliation;
-            let before = match affiliation {
+            let after = entry.affiliation;
+            let before = match after {
                 Affiliation::None => self.affiliations.remove(jid),
                 _ => self.affiliations.insert(jid.clone(), entry),
             };
-            if before.as_ref().map(|before| before.affiliation).unwrap_or_default() != affiliation {
+            if after != before.as_ref().map(|before| before.affiliation).unwrap_or_default() {
                 self.voices.forget(jid);
+            }
+            if after >= Affiliation::Member {
+                self.applicants.forget(jid);
             }
             old.extend(before.map(|before| (jid.clone(), before)));
         }

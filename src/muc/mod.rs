@@ -255,6 +255,8 @@ impl Muc {
             room.invitations.forget(account);
             room.voices.forget(account);
             room.history.forget_author(&ids::occupant_id(&room.secret, account.as_str()));
+            room.registration_asked.forget(account);
+            room.voice_asked.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {
