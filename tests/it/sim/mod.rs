@@ -55,7 +55,7 @@ pub const ROOMS: [&str; 3] =
 /// Who owns the rooms, reads at once and never leaves: what it sees is the order of a room.
 const OBSERVER: usize = 0;
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 16;
+const SEEDS_COUNT: u64 = 100;
 const ACTS_PER_SEED: usize = 600;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
@@ -300,7 +300,10 @@ impl Sim {
             (0..ROOMS.len()).for_each(|room| self.leave(OBSERVER, room));
             self.settle()?;
             (0..ROOMS.len()).for_each(|room| self.make_room(room));
+            self.settle()?;
         }
+        // Nobody has been here yet.
+        ROOMS.into_iter().for_each(|room| self.ledger.room(room).voices.begin());
         self.audit()?;
         let stays = self.people[OBSERVER].stays.len();
         if stays == ROOMS.len() { Ok(()) } else { Err(format!("only {stays} rooms were made")) }

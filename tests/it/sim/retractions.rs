@@ -51,7 +51,7 @@ impl Sim {
         match tried {
             Some((outcome, _)) if outcome == "result" => {}
             Some(_) => {
-                self.oracle.count(if is_own { "retractions refused" } else { "not taken back" });
+                self.oracle.count(if is_own { "not taken back" } else { "retractions refused" });
                 return Ok(());
             }
             None => {
