@@ -15,7 +15,7 @@ use tercet::xml::Element;
 use tercet::xmpp::ns;
 
 use super::ROOMS;
-use super::archive::Log;
+use super::archive::{ARCHIVE, Log};
 use super::deeds::PERSISTENT;
 use super::identity::Identities;
 use super::ledger::Ledger;
@@ -370,7 +370,7 @@ impl Oracle {
 
     /// The observer sees that something is said to all.
     fn note_said(&mut self, ledger: &Ledger, room: &str, text: &str) {
-        let is_stored = ledger.option(room, PERSISTENT) == Some("1");
+        let is_stored = [PERSISTENT, ARCHIVE].iter().all(|v| ledger.option(room, v) == Some("1"));
         self.logs.entry(room.to_owned()).or_default().push(text, is_stored);
     }
 

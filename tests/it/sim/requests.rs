@@ -9,6 +9,7 @@ use super::deeds::{MEMBERS_ONLY, MODERATED, SECRET};
 use super::ledger::Key;
 use super::oracle::{FAULTS, Invitation, outcome_of};
 use super::privileges::{DEFAULT_ROLES, Obstacle, ROWS, Request, join_outcome};
+use super::retractions::TOO_MUCH;
 use super::rules::{AFFILIATIONS, Standing};
 use super::{OBSERVER, ROOMS, Sim};
 use crate::matcher::to_text;
@@ -108,7 +109,7 @@ impl Sim {
         let is_slowed = is_speech && self.is_slowed(room);
         let mut due = due.to_vec();
         if is_slowed && due.contains(&"result") {
-            due.push("policy-violation wait");
+            due.extend(TOO_MUCH);
         }
         self.ask_for(who, room, row.request, &due)
     }
@@ -119,7 +120,7 @@ impl Sim {
             let key = Key::Option(ROOMS[room].to_owned(), var);
             self.ledger.cells.get(&key).is_some_and(|cell| cell.known() != Some("0"))
         };
-        super::novelties::PACE.into_iter().any(is_set)
+        super::paces::PACE.into_iter().any(is_set)
     }
 
     pub(super) fn has_all(&self, feature: Option<&str>) -> bool {

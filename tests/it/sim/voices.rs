@@ -5,7 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tercet::xmpp::ns;
+
+use super::acts::escape;
 use super::ledger::bare;
+use super::{OBSERVER, ROOMS, Sim};
 
 /// Who has another role on entering than others of its affiliation.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +82,25 @@ impl Voices {
             return None;
         }
         Some(self.roles.get(account).copied().unwrap_or(default))
+    }
+}
+
+impl Sim {
+    /// Somebody is given the voice that it has not, or loses it, goes and comes back.
+    pub(super) fn come_back(&mut self, who: usize, room: usize) -> Result<(), String> {
+        let Some(stay) = self.people[who].stays.get(ROOMS[room]) else { return Ok(()) };
+        let role = match stay.role.as_str() {
+            "visitor" => "participant",
+            "participant" => "visitor",
+            _ => return Ok(()),
+        };
+        let item = format!("<item nick='{}' role='{role}'/>", escape(&stay.nick));
+        let query = format!("<query xmlns='{}'>{item}</query>", ns::MUC_ADMIN);
+        self.request(OBSERVER, "set", ROOMS[room], &query, &[]);
+        self.settle()?;
+        self.leave(who, room);
+        self.settle()?;
+        self.join_as(who, room, "Free", "pw")
     }
 }
 
