@@ -64,13 +64,7 @@ impl Room {
             lang: message.lang,
             children: sanitize::children(&self.jid, message.children),
         };
-        for node in &mut relayed.children {
-            if let Node::Element(error) = node
-                && error.is("error", ns::CLIENT)
-            {
-                sanitize::error(error);
-            }
-        }
+        sanitize::errors(&mut relayed.children);
         relayed = relayed
             .with_child(presence::occupant_id(sender))
             .with_child(Element::new("x", ns::MUC_USER));
@@ -139,13 +133,7 @@ impl Room {
         let Some(seat) = asker.seats.iter().find(|seat| seat.number == back.seat) else { return };
         let Ok(from) = self.jid.with_resource(&back.nick) else { return };
         let mut children = iq.children;
-        for node in &mut children {
-            if let Node::Element(element) = node
-                && element.is("error", ns::CLIENT)
-            {
-                sanitize::error(element);
-            }
-        }
+        sanitize::errors(&mut children);
         let answer =
             Stanza { kind: iq.kind, from, to: None, id: Some(back.id), lang: iq.lang, children };
         seat.send(cx, answer);

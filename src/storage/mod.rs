@@ -96,6 +96,11 @@ impl Storage {
         Self::prepare(connection, synchronous).map_err(|error| wrong(&error))
     }
 
+    /// True when there is a database in `folder`.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE_NAME).exists()
+    }
+
     /// A database in memory: tests and benches.
     pub fn memory() -> Self {
         let connection = Connection::open_in_memory().expect("memory needs no file");
