@@ -241,21 +241,7 @@ impl Sim {
         match tried {
             Some((outcome, _)) if outcome == "result" => {
                 self.oracle.count("joins as predicted");
-                let rank = AFFILIATIONS.iter().position(|name| *name == affiliation);
-                let roles = DEFAULT_ROLES.iter().find(|(value, _)| *value == moderated);
-                let role = roles.zip(rank).map(|((_, roles), rank)| roles[rank]);
-                let due = match role {
-                    Some(role @ ("visitor" | "participant")) if moderated == "1" => {
-                        // What a lost commit takes back was forgotten all the same.
-                        let voices = &self.ledger.room(room_jid).voices;
-                        let kept = voices.role(&account, role).filter(|_| !self.is_faulty);
-                        if kept.is_some_and(|kept| kept != role) {
-                            self.oracle.count("voices kept");
-                        }
-                        kept
-                    }
-                    role => role,
-                };
+                let due = self.role_due(room, &account, &affiliation, &moderated);
                 let stay = self.people[who].stays.get(room_jid);
                 let is = stay.map(|stay| stay.role.as_str());
                 let is_voice = matches!(is, Some("visitor" | "participant"));
@@ -268,6 +254,30 @@ impl Sim {
             }
             None => Ok(()),
         }
+    }
+
+    /// The role with which somebody comes in: by the affiliation, or with the voice that it had.
+    /// `None`: it is not known with or without voice.
+    fn role_due(
+        &mut self,
+        room: usize,
+        account: &str,
+        affiliation: &str,
+        moderated: &str,
+    ) -> Option<&'static str> {
+        let rank = AFFILIATIONS.iter().position(|name| *name == affiliation)?;
+        let (_, roles) = DEFAULT_ROLES.iter().find(|(value, _)| *value == moderated)?;
+        let role = roles[rank];
+        if moderated != "1" || !matches!(role, "visitor" | "participant") {
+            return Some(role);
+        }
+        // What a lost commit takes back was forgotten all the same.
+        let voices = &self.ledger.room(ROOMS[room]).voices;
+        let kept = voices.role(account, role).filter(|_| !self.is_faulty);
+        if kept.is_some_and(|kept| kept != role) {
+            self.oracle.count("voices kept");
+        }
+        kept
     }
 
     /// True when the nick may be reserved for another account.
