@@ -166,6 +166,7 @@ impl Room {
     /// A set: a form, or the end of a registration.
     pub fn register(&mut self, cx: &mut Cx, request: &Request<'_>) -> Result<(), StanzaError> {
         self.check_may_register(&request.account)?;
+        self.spend(cx, &request.account)?; // All may hear of it.
         if request.payload.child("remove", ns::REGISTER).is_some() {
             return self.unregister(cx, request);
         }
@@ -248,6 +249,7 @@ impl Room {
         let nicks = NickChanges::from([(account.clone(), Some(nick))]);
         self.check_list(cx, &changes)?;
         self.check_nicks(&changes, &nicks)?;
+        self.check_list_bytes(cx, &changes, &nicks)?;
         self.store_affiliations(cx, &changes)?;
         self.store_nicks(cx, &changes, &nicks)?;
         self.take_affiliations(&changes);
