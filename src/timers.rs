@@ -18,6 +18,8 @@ pub enum TimerKey {
     Drain,
     /// A probe whether storage works again.
     Storage,
+    /// The next slice of what storage has to sweep.
+    Sweep,
 }
 
 /// Deadlines in monotonic milliseconds, earliest first; equal ones in the order they were set.

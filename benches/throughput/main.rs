@@ -2,9 +2,10 @@
 //!
 //! Starts Tercet with all limits off, on core 0, and loads it from core 1 in the scenarios login,
 //! idle, muc, chat and join, in the clear and over TLS; beside it, in the same run, a bare fan-out
-//! loop that does no XMPP work: the limit. With `--target` it loads any other XMPP server on this
-//! machine instead, which must have accounts `b00000`, `b00001`, … (2,000 of them; 300 with
-//! `--quick`) with the password `bench` and no rate limits. `benches/throughput/prosody` does that
+//! loop that does no XMPP work: the limit. The scenario big is a room of 5,000 on a server with its
+//! default limits, in the clear alone: nobody who reads may be cut. With `--target` it loads any other XMPP server on this
+//! machine instead, which must have accounts `b00000`, `b00001`, … (2,000 of them, 5,000 for
+//! big; 300 with `--quick`) with the password `bench` and no rate limits. `benches/throughput/prosody` does that
 //! for Prosody.
 //!
 //! It prints one Markdown table. Each delivery is checked: at each receiver, in order, once; a
@@ -16,6 +17,7 @@
 mod bare;
 mod client;
 mod joins;
+mod leaves;
 mod login;
 mod messages;
 mod process;
@@ -33,7 +35,7 @@ use scenarios::{Bench, NAMES, Options, Row, scenarios};
 use scram::SaltCache;
 
 const USAGE: &str = "Usage: cargo bench --bench throughput -- [SCENARIO...] [options]
-SCENARIO: idle, login, muc, chat, join; all without one";
+SCENARIO: idle, login, muc, chat, join, big; all without one";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -131,9 +133,9 @@ impl Plan {
         self.options.tls = tls;
         for name in self.names.clone() {
             for scenario in scenarios(name, self.quick) {
-                let (row, used) = self.bench(server, scenario, cache)?;
+                let (more, used) = self.bench(server, scenario, cache)?;
                 cache = used;
-                rows.push(row);
+                rows.extend(more);
             }
         }
         Ok(rows)
@@ -143,13 +145,16 @@ impl Plan {
     fn own(&mut self, with_bare: bool) -> Result<Vec<Row>, String> {
         let mut rows = Vec::new();
         let mut cache = SaltCache::default();
-        let data = process::make_data(self.options.idle_count())?;
+        let data = process::make_data(self.options.accounts_count(&self.names))?;
         for tls in [false, true] {
             self.options.tls = tls;
             for name in self.names.clone() {
                 for scenario in scenarios(name, self.quick) {
                     let mut servers = vec![None];
-                    let has_limit = with_bare && !matches!(name, "login" | "join");
+                    if tls && scenario.has_limits() {
+                        continue;
+                    }
+                    let has_limit = with_bare && !matches!(name, "login" | "join" | "big");
                     if has_limit && !self.quick {
                         servers.push(Some(true));
                     }
@@ -158,13 +163,15 @@ impl Plan {
                     }
                     for bare in servers {
                         let server = match bare {
-                            None => Process::tercet(&data.path, self.archive)?,
+                            None => {
+                                Process::tercet(&data.path, self.archive, scenario.has_limits())?
+                            }
                             Some(write_each) => Process::bare(write_each, tls)?,
                         };
                         self.options.bare = bare.is_some();
-                        let (row, used) = self.bench(&server, scenario, cache)?;
+                        let (more, used) = self.bench(&server, scenario, cache)?;
                         cache = used;
-                        rows.push(row);
+                        rows.extend(more);
                         server.end()?;
                     }
                 }
@@ -178,15 +185,17 @@ impl Plan {
         server: &Process,
         scenario: scenarios::Scenario,
         cache: SaltCache,
-    ) -> Result<(Row, SaltCache), String> {
+    ) -> Result<(Vec<Row>, SaltCache), String> {
         self.options.run += 1;
         let own = Process::myself();
         let options = &self.options;
         let bench = Bench { server, own: &own, options };
         let context = format!("{} {scenario:?} tls={}", server.label, options.tls);
-        let (row, cache) =
+        let (rows, cache) =
             bench.run(scenario, cache).map_err(|error| format!("{context}: {error}"))?;
-        progress(&report::line(&row));
-        Ok((row, cache))
+        for row in &rows {
+            progress(&report::line(row));
+        }
+        Ok((rows, cache))
     }
 }

@@ -116,13 +116,14 @@ impl Process {
     }
 
     /// Tercet, as built, on a data folder of [`make_data`]; with `archive` its rooms are
-    /// persistent and archive what is said.
-    pub fn tercet(data: &Path, archive: bool) -> Result<Self, String> {
+    /// persistent and archive what is said; `has_limits`: its limits are the default ones, but for
+    /// those on one address.
+    pub fn tercet(data: &Path, archive: bool, has_limits: bool) -> Result<Self, String> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(told)?;
         let address = free.local_addr().map_err(told)?;
         drop(free);
         let file = data.join("bench.toml");
-        std::fs::write(&file, configuration(address, data, archive)?).map_err(told)?;
+        std::fs::write(&file, configuration(address, data, archive, has_limits)?).map_err(told)?;
         let log = data.join("bench.log");
         let log_file = std::fs::File::create(&log).map_err(told)?;
         let child = Command::new(env!("CARGO_BIN_EXE_tercet"))
@@ -165,10 +166,25 @@ impl Process {
 
     /// Its anonymous memory, in bytes.
     pub fn memory_bytes(&self) -> Result<u64, String> {
+        self.status_bytes("RssAnon:")
+    }
+
+    fn status_bytes(&self, name: &str) -> Result<u64, String> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).map_err(told)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| "no RssAnon".to_owned())
+        kib.map(|kib| kib * 1024).ok_or_else(|| format!("no {name}"))
+    }
+
+    /// Its resident memory at most since [`Self::reset_peak`], in bytes.
+    pub fn peak_bytes(&self) -> Result<u64, String> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Forgets how much memory it had at most.
+    pub fn reset_peak(&self) {
+        // Where it cannot be done the figure is that of the whole run.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
     }
 
     /// Waits until it has nothing to do, but not for ever.
@@ -224,8 +240,13 @@ fn terminate(child: &Child) {
     }
 }
 
-/// No limits, no need for TLS.
-fn configuration(address: SocketAddr, data: &Path, archive: bool) -> Result<String, String> {
+/// No limits, or but few of them; no need for TLS.
+fn configuration(
+    address: SocketAddr,
+    data: &Path,
+    archive: bool,
+    has_limits: bool,
+) -> Result<String, String> {
     let data = toml::Value::from(data.to_str().ok_or("the data folder's name is not UTF-8")?);
     let mut text = format!(
         "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
@@ -233,7 +254,7 @@ fn configuration(address: SocketAddr, data: &Path, archive: bool) -> Result<Stri
          [sasl]\niterations = {ITERATIONS}\n[rooms.defaults]\npersistent = {archive}\n[limits]\n"
     );
     let limits = toml::Table::try_from(Limits::default()).map_err(told)?;
-    for key in limits.keys() {
+    for key in limits.keys().filter(|key| !has_limits || key.contains("per_address")) {
         let _ = writeln!(text, "{key} = 0");
     }
     Ok(text)

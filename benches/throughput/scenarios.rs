@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::bare;
 use crate::client::{Client, Ignore, Opening};
 use crate::joins::Joins;
+use crate::leaves::Leaves;
 use crate::login::{Account, Mechanism};
 use crate::messages::{Group, Messages, Pace, frame_bytes};
-use crate::process::{PASSWORD, Process, user};
+use crate::process::{PASSWORD, Process, progress, user};
 use crate::scram::SaltCache;
 
 /// Senders in a room.
@@ -16,7 +17,14 @@ const SENDERS_MAX: usize = 10;
 const LOGINS_AT_ONCE: usize = 64;
 
 /// Names of the scenarios, in the order they run; memory comes first, while the heap is fresh.
-pub const NAMES: &[&str] = &["idle", "login", "muc", "chat", "join"];
+pub const NAMES: &[&str] = &["idle", "login", "muc", "chat", "join", "big"];
+
+/// Who speaks in a big room.
+const BIG_SENDERS_MAX: usize = 100;
+
+fn big_size(quick: bool) -> usize {
+    if quick { 300 } else { 5000 }
+}
 
 /// What is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +39,17 @@ pub enum Scenario {
     Chat(usize),
     /// Occupants of one room, all at once.
     Join(usize),
+    /// Occupants of one room of a server with its default limits: they come, some speak, all go.
+    Big(usize),
+    /// The same, but in the end all connections are lost at once.
+    BigCut(usize),
+}
+
+impl Scenario {
+    /// The server has its default limits, but for those on one address.
+    pub fn has_limits(self) -> bool {
+        matches!(self, Self::Big(_) | Self::BigCut(_))
+    }
 }
 
 /// The scenarios that `name` stands for.
@@ -53,6 +72,7 @@ pub fn scenarios(name: &str, quick: bool) -> Vec<Scenario> {
         ],
         "chat" => vec![Scenario::Chat(if quick { 20 } else { 200 })],
         "join" => vec![Scenario::Join(if quick { 100 } else { 500 })],
+        "big" => vec![Scenario::Big(big_size(quick)), Scenario::BigCut(big_size(quick))],
         _ => Vec::new(),
     }
 }
@@ -79,7 +99,13 @@ impl Options {
         if self.quick { 40 } else { 300 }
     }
 
-    /// Sessions of the scenario `idle`, and accounts needed.
+    /// Accounts needed.
+    pub fn accounts_count(&self, names: &[&str]) -> usize {
+        let big = if names.contains(&"big") { big_size(self.quick) } else { 0 };
+        self.idle_count().max(big)
+    }
+
+    /// Sessions of the scenario `idle`.
     pub fn idle_count(&self) -> usize {
         if self.quick { 300 } else { 2000 }
     }
@@ -127,8 +153,12 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs it; `login` and `join` make no sense with the bare loop.
-    pub fn run(&self, scenario: Scenario, cache: SaltCache) -> Result<(Row, SaltCache), String> {
+    /// Runs it; `login`, `join` and `big` make no sense with the bare loop.
+    pub fn run(
+        &self,
+        scenario: Scenario,
+        cache: SaltCache,
+    ) -> Result<(Vec<Row>, SaltCache), String> {
         let mut client = Client::new(self.server.address, cache)?;
         let row = match scenario {
             Scenario::Idle => self.idle(&mut client)?,
@@ -136,8 +166,10 @@ impl Bench<'_> {
             Scenario::Muc(rooms, size, pace) => self.muc(&mut client, rooms, size, pace)?,
             Scenario::Chat(pairs) => self.chat(&mut client, pairs)?,
             Scenario::Join(size) => self.join(&mut client, size)?,
+            Scenario::Big(size) => return self.big(client, size),
+            Scenario::BigCut(size) => return self.big_cut(client, size),
         };
-        Ok((row, client.close()))
+        Ok((vec![row], client.close()))
     }
 
     fn login_openings(
@@ -325,6 +357,66 @@ impl Bench<'_> {
         let mut latencies = std::mem::take(&mut joins.latencies);
         let count = joins.delivered - 1;
         self.row(&format!("join 1×{size}"), &meter, end, count, &mut latencies)
+    }
+
+    /// [`Self::join`], with the memory that it took at most.
+    fn big_join(&self, client: &mut Client, size: usize) -> Result<Row, String> {
+        self.server.reset_peak();
+        let mut row = self.join(client, size)?;
+        row.scenario = format!("big room 1×{size}: all join");
+        self.with_peak(row, size)
+    }
+
+    fn with_peak(&self, row: Row, size: usize) -> Result<Row, String> {
+        let peak_bytes = self.server.peak_bytes()?;
+        progress(&format!("{}: {} MB at most", row.scenario, peak_bytes / 1_000_000));
+        Ok(Row { bytes_per_connection: Some(peak_bytes as f64 / size as f64), ..row })
+    }
+
+    fn big(&self, mut client: Client, size: usize) -> Result<(Vec<Row>, SaltCache), String> {
+        let mut rows = vec![self.big_join(&mut client, size)?];
+        let room = self.room_names(1).remove(0);
+        let (receivers, senders) = ((0..size).collect(), (0..BIG_SENDERS_MAX.min(size)).collect());
+        let group = Group { receivers, senders, to: room.clone(), kind: "groupchat" };
+        let mut load = Messages::new(vec![group], size, Pace::Window(1), false);
+        load.stop(); // After the first of each.
+        self.server.settle()?;
+        self.server.reset_peak();
+        let meter = self.start(&client)?;
+        client.push(|now, sends| load.start(now, sends));
+        client.run(Duration::from_secs(60), &mut load, |load| load.is_complete())?;
+        load.check()?;
+        let mut latencies = std::mem::take(&mut load.latencies);
+        let name = format!("big room 1×{size}: {} speak", BIG_SENDERS_MAX.min(size));
+        let row = self.row(&name, &meter, client.now(), load.delivered(), &mut latencies)?;
+        rows.push(self.with_peak(row, size)?);
+
+        self.server.settle()?;
+        self.server.reset_peak();
+        let meter = self.start(&client)?;
+        let mut leaves = Leaves::new(room, size);
+        leaves.leave_all(&mut client)?;
+        let mut latencies = std::mem::take(&mut leaves.latencies);
+        let name = format!("big room 1×{size}: all leave");
+        let row = self.row(&name, &meter, client.now(), leaves.delivered, &mut latencies)?;
+        rows.push(self.with_peak(row, size)?);
+        Ok((rows, client.close()))
+    }
+
+    /// The figures of the cut are those of a connection lost.
+    fn big_cut(&self, mut client: Client, size: usize) -> Result<(Vec<Row>, SaltCache), String> {
+        self.big_join(&mut client, size)?;
+        self.server.settle()?;
+        self.server.reset_peak();
+        let meter = self.start(&client)?;
+        let name = format!("big room 1×{size}: all are cut, per connection");
+        let clock = std::time::Instant::now();
+        let start = client.now();
+        let cache = client.into_cache();
+        self.server.settle()?;
+        let end = start + clock.elapsed().as_nanos() as u64;
+        let row = self.row(&name, &meter, end, size as u64, &mut [])?;
+        Ok((vec![self.with_peak(row, size)?], cache))
     }
 }
 

@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::config::Config;
-use crate::storage::{DataFolder, FolderError};
+use crate::storage::{DataFolder, FolderError, Storage};
 use args::{Command, Files};
 
 /// Could not start, or was refused.
@@ -73,6 +73,15 @@ fn load(files: &Files) -> Result<Config, String> {
         config.data.clone_from(data);
     }
     Ok(config)
+}
+
+/// Refuses a folder that no server has kept its data in: a command must not make a database of
+/// whatever it was pointed at by mistake, nor close it to others.
+fn check_data(config: &Config) -> Result<(), String> {
+    if Storage::is_in(&config.data) {
+        return Ok(());
+    }
+    Err(format!("{}: there is no data of a server here; see -c and -d", config.data.display()))
 }
 
 /// The data folder, for a command that found no server to ask. `silent` is why there may be one

@@ -19,10 +19,7 @@ pub(super) fn run(files: &Files, request: &str) -> Result<String, String> {
     let config = super::load(files)?;
     Logging::install("warn")?;
     let order = Order::parse(request)?;
-    let data = config.data.display();
-    if !config.data.exists() {
-        return Err(format!("{data}: there is no data folder here; see -c and -d"));
-    }
+    super::check_data(&config)?;
     match control::ask(&config.data, &format!("room {request}")) {
         Answer::Done(text) => Ok(text),
         Answer::Refused(text) => Err(text),

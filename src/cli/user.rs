@@ -19,9 +19,8 @@ pub(super) fn run(files: &Files, action: &Action) -> Result<String, String> {
     if let Action::Add(jid) | Action::Passwd(jid) | Action::Del(jid) = action {
         accounts::parse_address(&config, jid).map_err(|error| error.to_string())?;
     }
-    let data = config.data.display();
-    if !matches!(action, Action::Add(_)) && !config.data.exists() {
-        return Err(format!("{data}: there is no data folder here; see -c and -d"));
+    if !matches!(action, Action::Add(_)) {
+        super::check_data(&config)?;
     }
     let password = match action {
         Action::Add(jid) | Action::Passwd(jid) => password::read_new(jid)?,

@@ -154,7 +154,7 @@ impl Room {
         if !self.keeps_archive() {
             return Ok(());
         }
-        self.expire_archive(cx);
+        self.expire_archive(cx)?;
         let messages_max = self.options.history_messages as usize;
         let bytes_max = cx.config.limits.room_history_bytes;
         let filter = ArchiveFilter {
@@ -180,11 +180,12 @@ impl Room {
         Ok(())
     }
 
-    /// Removes what is too old. Where that fails it is hidden all the same.
-    pub fn expire_archive(&mut self, cx: &mut Cx) {
-        let keep = retention(&cx.config, cx.now);
-        if cx.storage.archive_trim(&self.jid, keep).is_err() {
-            log::debug!("{}: what is too old in the archive is removed later", self.jid);
+    /// Removes what is too old. While nothing can be written it is hidden all the same; but a
+    /// statement that fails may leave a half behind it: `Err` takes that back.
+    pub fn expire_archive(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
+        match cx.storage.archive_trim(&self.jid, retention(&cx.config, cx.now)) {
+            Err(StorageError::Unavailable) => Ok(()),
+            result => result,
         }
     }
 }

@@ -36,6 +36,8 @@ const PAGE_MESSAGES_MAX: usize = 100;
 const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Rows that a search may look at for the price of one that is read.
 const SEARCHED_ROWS_PER_ROW: usize = 10;
+/// Bytes that are read, understood and sent for the price of one row.
+const BYTES_PER_ROW: usize = 256;
 
 impl Room {
     /// May this account read the archive? May it see real addresses there?
@@ -72,7 +74,7 @@ impl Room {
         request: &Request<'_>,
     ) -> Result<Element, StanzaError> {
         self.check_archive(&request.account, None)?;
-        self.expire_archive(cx);
+        self.expire_archive(cx)?;
         let filter = self.unfiltered(cx);
         let mut metadata = Element::new("metadata", ns::MAM);
         for (name, from_end) in [("start", false), ("end", true)] {
@@ -98,10 +100,11 @@ impl Room {
     ) -> Result<Element, StanzaError> {
         let sees_jids = self.check_archive(&request.account, request.payload.attr("node"))?;
         let query = archive_filter::read(request.payload)?;
-        self.expire_archive(cx);
+        self.expire_archive(cx)?;
         let whole = self.filter(cx, request, &query, sees_jids)?;
         let (page, set) = self.page(cx, &query, &whole)?;
-        self.rows_read += DEAR_ROW * (1 + page.messages.len());
+        let bytes: usize = page.messages.iter().map(|message| message.xml.len()).sum();
+        self.rows_read += DEAR_ROW * (1 + page.messages.len()) + bytes / BYTES_PER_ROW;
         let fin = Element::new("fin", ns::MAM)
             .with_attr_opt("complete", (!page.has_more).then_some("true"))
             .with_child(set.to_element());
@@ -191,6 +194,9 @@ impl Room {
             From::End => from_end = true,
             From::Index(index) => skipped = *index,
         }
+        let messages = cx.storage.archive_total(&self.jid)?.messages;
+        self.rows_read +=
+            skipped.min(usize::try_from(messages).unwrap_or_default()) / SEARCHED_ROWS_PER_ROW;
         let count = self.count(cx, whole, wanted == 0)?;
         if wanted == 0 {
             // XEP-0059 §2.7: only the count.
@@ -218,13 +224,12 @@ impl Room {
         is_asked: bool,
     ) -> Result<Option<usize>, StanzaError> {
         let total = cx.storage.archive_total(&self.jid)?;
-        let total = usize::try_from(total.messages).unwrap_or_default();
+        let messages = usize::try_from(total.messages).unwrap_or_default();
         let unfiltered = self.unfiltered(cx);
-        let oldest_ms = cx.storage.archive_oldest_ms(&self.jid)?;
-        if *whole == unfiltered && oldest_ms.is_none_or(|ms| ms >= unfiltered.start_ms) {
-            return Ok(Some(total));
+        if *whole == unfiltered && total.oldest_ms.is_none_or(|ms| ms >= unfiltered.start_ms) {
+            return Ok(Some(messages));
         }
-        self.rows_read += total / SEARCHED_ROWS_PER_ROW;
+        self.rows_read += messages / SEARCHED_ROWS_PER_ROW;
         if !is_asked {
             return Ok(None);
         }

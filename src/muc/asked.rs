@@ -38,6 +38,11 @@ impl Asked {
     pub fn note(&mut self, account: &BareJid, now: Now) {
         self.times_ms.insert(account.clone(), now.mono_ms);
     }
+
+    /// An account is no more: the next of its name does not wait for it.
+    pub fn forget(&mut self, account: &BareJid) {
+        self.times_ms.remove(account);
+    }
 }
 
 #[cfg(test)]

@@ -67,12 +67,18 @@ impl Room {
         self.take_changes(versioned);
         let mut old = BTreeMap::new();
         for (jid, change) in changes {
-            self.voices.forget(jid);
             let entry = self.entry_after(jid, change);
-            let before = match entry.affiliation {
+            let after = entry.affiliation;
+            let before = match after {
                 Affiliation::None => self.affiliations.remove(jid),
                 _ => self.affiliations.insert(jid.clone(), entry),
             };
+            if after != before.as_ref().map(|before| before.affiliation).unwrap_or_default() {
+                self.voices.forget(jid);
+            }
+            if after >= Affiliation::Member {
+                self.applicants.forget(jid);
+            }
             old.extend(before.map(|before| (jid.clone(), before)));
         }
         old

@@ -139,7 +139,7 @@ impl Room {
 
     /// True when what is said inside, and who is there, is told to `asker`: to occupants, and to
     /// whoever could come and see for itself (§14.4).
-    fn shows_inside_to(&self, asker: &BareJid) -> bool {
+    pub fn shows_inside_to(&self, asker: &BareJid) -> bool {
         let options = &self.options;
         let may_enter = match self.affiliation_of(asker) {
             Affiliation::Outcast => false,

@@ -129,10 +129,13 @@ impl Muc {
         if let Some(index) = found
             && self.rooms[index].occupant_at(&stanza.from).is_some()
         {
-            let room = &mut self.rooms[index];
-            self.allowances.check(&join.account, cx.now)?;
-            self.allowances.charge(&join.account, room.occupants_count(), cx.now);
-            let result = room.resync(cx, &join);
+            // It brings nothing to the others, and costs as much as a list of them.
+            let may_ask = self.allowances.check(&join.account, cx.now);
+            let result = may_ask.and_then(|()| self.rooms[index].resync(cx, &join));
+            if result.is_ok() {
+                let rows = self.rooms[index].occupants_count();
+                self.allowances.charge(&join.account, rows, cx.now);
+            }
             self.settle(cx, index);
             return result;
         }

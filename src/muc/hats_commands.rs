@@ -19,7 +19,7 @@ use crate::xml::Element;
 use crate::xmpp::command::{Answer, Call, Note, Parties, Step, bad_payload};
 use crate::xmpp::dataform::{Form, Submitted};
 use crate::xmpp::disco::{DiscoInfo, Identity};
-use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, StanzaError, ns};
+use crate::xmpp::{Affiliation, BareJid, Condition, ErrorType, Jid, Role, StanzaError, ns};
 
 /// FORM_TYPE of all forms (§3.8).
 const FORM_TYPE: &str = "urn:xmpp:hats:commands";
@@ -184,7 +184,8 @@ impl Room {
         let command = COMMANDS.iter().find(|command| command.node == call.node);
         let command = command.ok_or(Condition::ItemNotFound)?;
         if !(command.may_run)(self, &request.account) {
-            return Err(Condition::Forbidden.into());
+            // XEP-0050 §4.4: of this type, unlike elsewhere.
+            return Err(StanzaError::new(Condition::Forbidden).with_type(ErrorType::Cancel));
         }
         let (secret, jid) = (self.secret.clone(), self.jid.clone());
         let parties = Parties {

@@ -18,7 +18,7 @@ use crate::xmpp::{BareJid, ns};
 pub struct Said {
     /// The id that the room gave it.
     pub id: String,
-    /// The occupant id of who said it; `None` for the room itself.
+    /// The occupant id of who said it; `None` for the room itself, and for an account that is gone.
     pub author: Option<Rc<str>>,
     /// When.
     pub unix_ms: i64,
@@ -97,6 +97,15 @@ impl History {
     pub fn find(&self, id: &str) -> Option<(Option<&str>, &Envelope)> {
         let entry = self.entries.iter().find(|entry| entry.said.id == id)?;
         Some((entry.said.author.as_deref(), &entry.envelope))
+    }
+
+    /// What an occupant has said is nobody's: its account is gone.
+    pub fn forget_author(&mut self, occupant_id: &str) {
+        for entry in &mut self.entries {
+            if entry.said.author.as_deref() == Some(occupant_id) {
+                entry.said.author = None;
+            }
+        }
     }
 
     /// Puts another message in the place of the one with this id, if it is here.

@@ -15,8 +15,8 @@ use crate::xmpp::{BareJid, ns};
 /// Bytes of the tag that are sent.
 const TAG_BYTES: usize = 16;
 
-/// Bytes of a version.
-const VERSION_BYTES: usize = 12;
+/// Bytes of a version: eight of the number, as many of the tag.
+const VERSION_BYTES: usize = 16;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -51,12 +51,32 @@ pub fn occupant_id(secret: &[u8], account: &str) -> String {
     hex(hmac::sign(&key, account.as_bytes()).as_ref())
 }
 
-/// A version of a room's affiliation list (XEP-0463): `what` tells it from others.
-pub fn list_version(secret: &[u8], what: &str) -> String {
+/// A version of a room's affiliation list (XEP-0463): its number, behind a mask that only the room
+/// can take off. `part` is a number too when the version is one on the way to that; none reads it.
+pub fn list_version(secret: &[u8], number: u64, part: Option<usize>) -> String {
+    let part = part.map(|part| format!(" {part}")).unwrap_or_default();
+    let tag = list_tag(secret, &format!("version {number}{part}"));
+    hex(&[tag.to_be_bytes(), (number ^ list_tag(secret, &format!("mask {tag}"))).to_be_bytes()]
+        .concat())
+}
+
+/// The number of a version that this room may have given.
+pub fn list_version_number(secret: &[u8], version: &str) -> Option<u64> {
+    if version.len() != VERSION_BYTES * 2 {
+        return None;
+    }
+    let (tag, masked) = version.split_at_checked(VERSION_BYTES)?;
+    let tag = u64::from_str_radix(tag, 16).ok()?;
+    let masked = u64::from_str_radix(masked, 16).ok()?;
+    let number = masked ^ list_tag(secret, &format!("mask {tag}"));
+    (list_version(secret, number, None) == version).then_some(number)
+}
+
+fn list_tag(secret: &[u8], what: &str) -> u64 {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-    // No address has a space, so that this is nobody's occupant id.
+    // No address has a space, so that this is of no occupant id.
     let tag = hmac::sign(&key, format!("affiliations {what}").as_bytes());
-    hex(&tag.as_ref()[..VERSION_BYTES])
+    tag.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Where the answer to a forwarded iq goes.
@@ -137,6 +157,31 @@ mod tests {
             }
         }
         assert_eq!(Return::decode(&key, "r@c", "u@h/x", ""), None);
+    }
+
+    #[test]
+    fn versions_are_read_by_their_room_alone() {
+        for number in [0, 1, 1_000, u64::MAX] {
+            let version = list_version(&[1; 32], number, None);
+            assert_eq!(version.len(), VERSION_BYTES * 2);
+            assert_eq!(list_version_number(&[1; 32], &version), Some(number));
+            assert_eq!(list_version_number(&[2; 32], &version), None);
+            let part = list_version(&[1; 32], number, Some(0));
+            assert_eq!(part.len(), version.len());
+            assert_eq!(list_version_number(&[1; 32], &part), None);
+            for at in 0..version.len() {
+                for other in ["0", "1", "f", "F", "+", " ", "ü"] {
+                    let mut forged = version.clone();
+                    forged.replace_range(at..=at, other);
+                    let want = (forged == version).then_some(number);
+                    assert_eq!(list_version_number(&[1; 32], &forged), want, "{forged}");
+                }
+            }
+        }
+        for text in ["", "0", "üüüüüüüüüüüüüüüü", &"ü".repeat(8), &"0".repeat(33)]
+        {
+            assert_eq!(list_version_number(&[1; 32], text), None);
+        }
     }
 
     #[test]

@@ -100,14 +100,13 @@ pub fn handle(
     message: &Stanza,
     x: &Element,
 ) -> Result<(), StanzaError> {
-    let invites: Vec<_> = x.elements().filter(|e| e.is("invite", ns::MUC_USER)).collect();
-    if let Some(decline) = x.child("decline", ns::MUC_USER) {
-        return self::decline(room, cx, message, decline);
+    let named = |name| x.elements().filter(move |child| child.is(name, ns::MUC_USER));
+    let (invites, mut declines): (Vec<_>, _) = (named("invite").collect(), named("decline"));
+    match (invites.len(), declines.next(), declines.next()) {
+        (0, Some(decline), None) => self::decline(room, cx, message, decline),
+        (1..=INVITATIONS_MAX, None, None) => invite(room, cx, message, &invites),
+        _ => Err(Condition::BadRequest.into()),
     }
-    if invites.is_empty() || invites.len() > INVITATIONS_MAX {
-        return Err(Condition::BadRequest.into());
-    }
-    invite(room, cx, message, &invites)
 }
 
 /// An occupant invites (§7.8.2): everybody who is named, or nobody.
@@ -140,6 +139,7 @@ fn invite(
         invitees.push((to, *invite));
     }
     if !changes.is_empty() {
+        room.backlog.check()?;
         room.check_list(cx, &changes)?;
         room.check_list_bytes(cx, &changes, &NickChanges::new())?;
         room.store_affiliations(cx, &changes)?;

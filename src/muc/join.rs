@@ -49,7 +49,7 @@ impl Room {
         self.check_unlocked(&join.account)?; // §7.2.10
         self.check_banned(&join.account)?; // §7.2.7
         self.check_members_only(&join.account)?; // §7.2.6
-        self.check_password(join)?; // §7.2.5
+        self.check_password(cx, join)?; // §7.2.5
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
         self.check_not_reserved(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
@@ -78,7 +78,7 @@ impl Room {
         Ok(())
     }
 
-    fn check_password(&self, join: &Join<'_>) -> Result<(), Condition> {
+    fn check_password(&mut self, cx: &Cx, join: &Join<'_>) -> Result<(), StanzaError> {
         // A server admin could read the password in the configuration form.
         let is_exempt = join.is_creator || self.is_server_admin(&join.account);
         if self.options.password.is_empty() || is_exempt {
@@ -86,7 +86,11 @@ impl Room {
         }
         let given = join.x.child("password", ns::MUC).map(Element::text).unwrap_or_default();
         let is_right = is_same_secret(given.as_bytes(), self.options.password.as_bytes());
-        if is_right { Ok(()) } else { Err(Condition::NotAuthorized) }
+        if is_right {
+            return Ok(());
+        }
+        self.spend(cx, &join.account)?; // Nobody guesses fast.
+        Err(Condition::NotAuthorized.into())
     }
 
     /// The nick may be shared by the sessions of one user only.
@@ -199,6 +203,9 @@ impl Room {
             self.show_to_others(cx, key, false);
         } else {
             self.set_payload(key, session_jid, payload);
+        }
+        if join.x.child("mav", ns::MUC_AFFILIATIONS).is_some() {
+            self.catch_up(cx, key, session_jid); // XEP-0463 §5.2.1: no older version follows.
         }
         self.welcome(cx, key, join);
         self.show_applicants(cx, session_jid); // §9.9

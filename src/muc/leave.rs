@@ -47,8 +47,7 @@ impl Room {
             self.leave_one_seat(cx, session_jid, payload, &notice);
             return;
         }
-        if self.lock.is_some() && self.occupants_count() == 1 {
-            // §10.1.3: the creator goes before the room is configured.
+        if self.ends_unconfigured_without(occupant) {
             self.remove_all(cx, &Element::new("destroy", ns::MUC_USER));
             return;
         }
@@ -56,6 +55,17 @@ impl Room {
         self.tell_self(cx, &occupant, GONE, payload, &notice);
         if occupant.is_shown {
             self.tell_gone(cx, &occupant, payload, &notice);
+        }
+    }
+
+    /// §10.1.3: the creator goes before the room is configured, or whoever is left of those who
+    /// were let in besides.
+    fn ends_unconfigured_without(&self, leaver: &Occupant) -> bool {
+        let Some(lock) = &self.lock else { return false };
+        let mut others = self.occupants().filter(|other| other.key != leaver.key);
+        match leaver.account == lock.creator {
+            true => others.all(|other| other.account != lock.creator),
+            false => others.next().is_none(),
         }
     }
 

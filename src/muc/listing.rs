@@ -4,13 +4,14 @@
 //! there or not (XEP-0059 §2.4).
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use super::Muc;
 use super::allowance::DEAR_ROW;
 use crate::cx::Cx;
 use crate::storage::StorageError;
 use crate::xml::Element;
+use crate::xml::writer::write_element;
 use crate::xmpp::rsm::{From, Page, Set};
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
@@ -18,6 +19,9 @@ use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 pub const PAGE_ITEMS_MAX: usize = 100;
 /// Items of a list when no page was asked for, at most; then it is the first page.
 pub const LIST_ITEMS_MAX: usize = 500;
+/// Bytes of a list, whatever was asked for: names are long where somebody wants to do harm, and a
+/// stanza beyond what clients take would cut off whoever looks.
+const LIST_BYTES_MAX: usize = 128 * 1024;
 /// Rows that are merely counted, for what one costs that is read.
 const COUNTED_PER_ROW: usize = 50;
 /// Sorts after every local part.
@@ -105,6 +109,33 @@ impl Listing<'_> {
     fn address(&self, local: &str) -> String {
         format!("{local}@{}", self.domain)
     }
+
+    fn item(&self, local: &str, name: &str) -> Element {
+        let title = if name.is_empty() { local } else { name };
+        let item = Element::new("item", ns::DISCO_ITEMS);
+        item.with_attr("jid", self.address(local)).with_attr("name", title)
+    }
+}
+
+/// Which of the items of a page there is room for: the first ones, or the last ones of a page that
+/// was asked for backwards. One is always shown, so that whoever pages gets on.
+pub fn fitting(items: &[Element], is_backwards: bool) -> Range<usize> {
+    let bytes_of = |item: &Element| {
+        let mut bytes = Vec::new();
+        write_element(&mut bytes, item, ns::CLIENT);
+        bytes.len()
+    };
+    let mut bytes = 0;
+    let mut fits = |item: &Element| {
+        bytes += bytes_of(item);
+        bytes <= LIST_BYTES_MAX
+    };
+    let count = match is_backwards {
+        true => items.iter().rev().take_while(|item| fits(item)).count(),
+        false => items.iter().take_while(|item| fits(item)).count(),
+    };
+    let count = count.max(1).min(items.len());
+    if is_backwards { items.len() - count..items.len() } else { 0..count }
 }
 
 impl Muc {
@@ -130,12 +161,12 @@ impl Muc {
         let items_max = if is_behind { 0 } else { items_max };
         let rooms = listing.page(cx, &from, items_max)?;
 
-        let mut list = Element::new("query", ns::DISCO_ITEMS);
-        for (local, name) in &rooms {
-            let title = if name.is_empty() { local } else { name };
-            let item = Element::new("item", ns::DISCO_ITEMS);
-            list.push(item.with_attr("jid", listing.address(local)).with_attr("name", title));
-        }
+        let read_count = rooms.len();
+        let items: Vec<_> = rooms.iter().map(|(local, name)| listing.item(local, name)).collect();
+        let shown = fitting(&items, matches!(from, From::Before(_) | From::End));
+        let rooms = &rooms[shown.clone()];
+        let items = items.into_iter().skip(shown.start).take(shown.len());
+        let mut list = items.fold(Element::new("query", ns::DISCO_ITEMS), Element::with_child);
         // XEP-0059 §2.2: of an empty list there are no pages; XEP-0045 §6.3: a part of a list says
         // that it is one.
         if count > 0 && (wanted.is_some() || count > rooms.len()) {
@@ -149,8 +180,7 @@ impl Muc {
             list.push(Set { first, last, count: Some(count) }.to_element());
         }
         let skipped = if let From::Index(index) = from { index.min(count) } else { 0 };
-        let rows =
-            (skipped + rooms.len()) * DEAR_ROW + (count + self.rooms.len()) / COUNTED_PER_ROW;
+        let rows = (skipped + read_count) * DEAR_ROW + (count + self.rooms.len()) / COUNTED_PER_ROW;
         self.allowances.charge(account, rows, cx.now);
         Ok(list)
     }

@@ -1,11 +1,20 @@
 //! The room service (XEP-0045): which room, which kind of address, which kind of stanza.
 //!
 //! A stanza comes here with its sender stamped and its addresses parsed. This file finds the room
-//! (live, stored, or about to be made) and calls the file of the concept: join, leave, presence,
-//! message, private, admin, owner, invite, disco. Errors are values on their way to the router,
-//! which says who refuses (`by`). A room's handlers note which sessions came and went; the index of
-//! sessions is brought up to date when they return, and a room that has nobody left is forgotten
-//! (stored ones are read again when somebody comes).
+//! (live, stored, or about to be made), `dispatch` calls the file of the concept. Errors are values
+//! on their way to the router, which says who refuses (`by`). Handlers note which sessions came and
+//! went; the index of sessions is brought up to date when they return, and a room that has nobody
+//! left is forgotten (stored ones are read again when somebody comes).
+//!
+//! | concern | files |
+//! |---|---|
+//! | the service | `service`, `listing`, `disco`, `unique`, `manage`, `graves`, `allowance` |
+//! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
+//! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
+//! | what is kept | `archive`, `archive_query`, `archive_filter`, `retract`, `moderate` |
+//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions`, `voice`, `voices` |
+//! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
+//! | who belongs to it | `register`, `nicks`, `invite`, `asked` |
 
 mod activity;
 mod admin;
@@ -191,20 +200,21 @@ impl Muc {
         }
     }
 
-    /// A room's timer fired: locks that are over (§10.1.1). One timer serves all rooms.
+    /// A room's timer fired: a lock that is over (§10.1.1). One timer serves all rooms.
     pub fn handle_timer(&mut self, cx: &mut Cx, room: u64) {
         log::debug!("the lock of room {room:#x} is due, or one before it was");
         self.lock_timer_ms = None;
         let now_ms = cx.now.mono_ms;
-        for (_, room) in &mut self.rooms {
-            if room.lock.as_ref().is_none_or(|lock| lock.until_ms > now_ms) {
-                continue;
-            }
-            if let Err(error) = room.unlock(cx) {
-                log::warn!("{}: cannot be stored yet: {error:?}", room.jid);
-                if let Some(lock) = &mut room.lock {
-                    lock.until_ms = now_ms + UNLOCK_RETRY_MS;
-                }
+        let is_due = |room: &Room| room.lock.as_ref().is_some_and(|lock| lock.until_ms <= now_ms);
+        // One at a time: what a failure leaves half written is undone for this room alone.
+        let due = self.rooms.iter_mut().map(|(_, room)| room).find(|room| is_due(room));
+        if let Some(room) = due
+            && let Err(error) = room.unlock(cx)
+        {
+            cx.storage.roll_back_handler();
+            log::warn!("{}: cannot be stored yet: {error:?}", room.jid);
+            if let Some(lock) = &mut room.lock {
+                lock.until_ms = now_ms + UNLOCK_RETRY_MS;
             }
         }
         self.set_lock_timer(cx);
@@ -234,7 +244,8 @@ impl Muc {
     }
 
     /// An account was removed, and its sessions have left: live rooms forget what it was to them,
-    /// as storage has done, so that the next of its name inherits nothing. A ban stays.
+    /// as storage has done, so that the next of its name inherits nothing, not even what was said.
+    /// A ban stays.
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         self.resting.forget(account);
         for (_, room) in &mut self.rooms {
@@ -242,6 +253,10 @@ impl Muc {
             room.paces.forget(account);
             room.applicants.forget(account);
             room.invitations.forget(account);
+            room.voices.forget(account);
+            room.history.forget_author(&ids::occupant_id(&room.secret, account.as_str()));
+            room.registration_asked.forget(account);
+            room.voice_asked.forget(account);
             let entry = room.affiliations.get(account);
             let was_known = entry.is_some_and(|entry| entry.affiliation != Affiliation::Outcast);
             if was_known {

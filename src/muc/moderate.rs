@@ -40,7 +40,7 @@ impl Room {
         let reason = check_reason(&cx.config, reason)?;
         self.rows_read += super::allowance::DEAR_ROW;
         let original = self.original(cx, id)?.ok_or(Condition::ItemNotFound)?;
-        if original.author.is_none() {
+        if original.is_of_room {
             return Err(Condition::NotAllowed.into());
         }
         if original.is_retracted {

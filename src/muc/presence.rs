@@ -13,7 +13,9 @@ use super::versions::Step;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::{Element, Node};
-use crate::xmpp::{BareJid, Jid, PresenceType, Role, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{
+    BareJid, Condition, Jid, PresenceType, Role, Stanza, StanzaError, StanzaKind, ns,
+};
 
 /// Who caused a change (§8.2, §9.1).
 #[derive(Clone, Debug)]
@@ -333,7 +335,7 @@ impl Room {
         // §7.6: in use by another, or by another occupant of the same user, which §7.6 leaves to
         // us. One's own nick in other letters is no conflict.
         if self.occupant_like(&new_nick).is_some_and(|holder| holder.key != key) {
-            return Err(crate::xmpp::Condition::Conflict.into());
+            return Err(Condition::Conflict.into());
         }
         self.check_not_reserved(&new_nick, &account)?; // §7.6
         self.spend(cx, &account)?;

@@ -70,14 +70,11 @@ impl Room {
         };
         if kind == MessageType::Error {
             // The error alone: else whoever may not send private messages could do it this way.
-            relayed.children.retain_mut(|node| match node {
-                Node::Element(error) if error.is("error", ns::CLIENT) => {
-                    sanitize::error(error);
-                    true
-                }
-                _ => false,
-            });
+            let is_error =
+                |node: &Node| matches!(node, Node::Element(child) if child.is("error", ns::CLIENT));
+            relayed.children.retain(is_error);
         }
+        sanitize::errors(&mut relayed.children);
         relayed = relayed
             .with_child(presence::occupant_id(sender))
             .with_child(Element::new("x", ns::MUC_USER));
@@ -159,13 +156,7 @@ impl Room {
         let Some(seat) = asker.seats.iter().find(|seat| seat.number == back.seat) else { return };
         let Ok(from) = self.jid.with_resource(&back.nick) else { return };
         let mut children = iq.children;
-        for node in &mut children {
-            if let Node::Element(element) = node
-                && element.is("error", ns::CLIENT)
-            {
-                sanitize::error(element);
-            }
-        }
+        sanitize::errors(&mut children);
         let answer =
             Stanza { kind: iq.kind, from, to: None, id: Some(back.id), lang: iq.lang, children };
         seat.send(cx, answer);

@@ -71,7 +71,7 @@ pub struct Applicants {
 }
 
 impl Applicants {
-    /// An account is no more.
+    /// An account is a member now, or is no more.
     pub fn forget(&mut self, account: &BareJid) {
         self.waiting.remove(account);
     }
@@ -166,7 +166,6 @@ impl Room {
     /// A set: a form, or the end of a registration.
     pub fn register(&mut self, cx: &mut Cx, request: &Request<'_>) -> Result<(), StanzaError> {
         self.check_may_register(&request.account)?;
-        self.spend(cx, &request.account)?; // All may hear of it.
         if request.payload.child("remove", ns::REGISTER).is_some() {
             return self.unregister(cx, request);
         }
@@ -189,12 +188,16 @@ impl Room {
             return Err(Condition::NotAcceptable.into());
         }
         self.check_not_reserved(&nick, account)?;
-        self.check_not_used(&nick, account)?;
         let is_approved = self.affiliation_of(account) >= Affiliation::Member
             || self.options.registration == RoomRegistration::Open && !self.options.members_only;
+        // Who may not know who is here learns nothing of it; the approval checks it again (§14.4).
+        if is_approved || self.shows_inside_to(account) {
+            self.check_not_used(&nick, account)?;
+        }
         if !is_approved {
             return self.apply(cx, request, nick, &form);
         }
+        self.spend(cx, account)?;
         let changes = self.admit(cx, account, nick)?;
         cx.reply(request.origin, request.stanza, None);
         self.tell_registered(cx, &changes, &request.stanza.from);
@@ -224,6 +227,8 @@ impl Room {
         };
         let changes = AffiliationChanges::from([(account.clone(), (after, reason))]);
         let nicks = NickChanges::from([(account.clone(), None)]);
+        self.backlog.check()?;
+        self.spend(cx, account)?;
         self.store_affiliations(cx, &changes)?;
         self.store_nicks(cx, &changes, &nicks)?;
         self.take_affiliations(&changes);
@@ -247,6 +252,7 @@ impl Room {
         let after = before.max(Affiliation::Member);
         let changes = AffiliationChanges::from([(account.clone(), (after, reason))]);
         let nicks = NickChanges::from([(account.clone(), Some(nick))]);
+        self.backlog.check()?;
         self.check_list(cx, &changes)?;
         self.check_nicks(&changes, &nicks)?;
         self.check_list_bytes(cx, &changes, &nicks)?;
@@ -254,7 +260,6 @@ impl Room {
         self.store_nicks(cx, &changes, &nicks)?;
         self.take_affiliations(&changes);
         self.take_nicks(&nicks);
-        self.applicants.forget(account);
         Ok(changes)
     }
 

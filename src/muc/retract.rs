@@ -22,8 +22,10 @@ use crate::xmpp::{BareJid, Condition, Stanza, StanzaError, ns};
 pub struct Original {
     /// The id that the room gave it.
     pub id: String,
-    /// The occupant id of who said it; `None` for the room itself.
+    /// The occupant id of who said it; `None` for the room itself, and for an account that is gone.
     pub author: Option<String>,
+    /// It is the room's own word.
+    pub is_of_room: bool,
     /// It was taken back already.
     pub is_retracted: bool,
     stanza: Stanza,
@@ -89,7 +91,9 @@ impl Room {
         };
         let Some(stanza) = read_message(&xml).and_then(to_stanza) else { return Ok(None) };
         let is_retracted = stanza.child("retracted", ns::RETRACT).is_some();
-        Ok(Some(Original { id: id.to_owned(), author, is_retracted, stanza, archived }))
+        let is_of_room = stanza.from.resource().is_none();
+        let id = id.to_owned();
+        Ok(Some(Original { id, author, is_of_room, is_retracted, stanza, archived }))
     }
 
     /// The message that an occupant takes back by this one; `None` when there is nothing to do.

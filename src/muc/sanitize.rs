@@ -48,6 +48,17 @@ fn without_moderation(mut element: Element) -> Element {
     element
 }
 
+/// The errors among the children of a stanza that goes on to an occupant: see [`error`].
+pub fn errors(children: &mut [Node]) {
+    for node in children {
+        if let Node::Element(element) = node
+            && element.is("error", ns::CLIENT)
+        {
+            error(element);
+        }
+    }
+}
+
 /// The payload of an error that goes on to an occupant: it must not tell the real address of
 /// whoever made it (`by`, and the addresses in `gone` and `redirect`).
 pub fn error(element: &mut Element) {

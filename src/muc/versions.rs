@@ -1,7 +1,7 @@
 //! Versions of the affiliation list (XEP-0463): who comes back hears only what has changed.
 //!
-//! A version is the number of changes before it, as a string that nobody can guess or read: a tag
-//! under the secret of the room, so that a room made anew knows none of the old ones. Only who asks
+//! A version is the number of changes before it, as a string that nobody can guess or read: masked
+//! and tagged with the secret of the room, so that a room made anew knows none of the old ones. Only who asks
 //! for versions when joining is sent any, and only who may read some list: everybody gets the
 //! part that the lists of §9 and §10 would show (advisory a14), and `forbidden` when that is none.
 //! A difference holds states as they are now and the removal of what its reader knew, so that
@@ -100,13 +100,13 @@ fn readable(room: &Room, rank: Rank) -> Vec<Affiliation> {
 
 impl Room {
     fn version(&self, number: u64) -> Rc<str> {
-        ids::list_version(&self.secret, &number.to_string()).into()
+        ids::list_version(&self.secret, number, None).into()
     }
 
     /// The number of a version that is known.
     fn version_number(&self, version: &str) -> Option<u64> {
-        let known = self.versions.floor()..=self.versions.number;
-        known.rev().find(|number| *self.version(*number) == *version)
+        let number = ids::list_version_number(&self.secret, version)?;
+        (self.versions.floor()..=self.versions.number).contains(&number).then_some(number)
     }
 
     /// The changes that a request makes, under the version to come.
@@ -294,7 +294,7 @@ impl Room {
             let number = self.versions.number;
             let until = match index == last {
                 true => self.version(number),
-                false => ids::list_version(&self.secret, &format!("{number} {index}")).into(),
+                false => ids::list_version(&self.secret, number, Some(index)).into(),
             };
             let step = Step { since: since.replace(Rc::clone(&until)), until };
             let x = Element::new("x", ns::MUC_USER).with_child(step.to_element());

@@ -37,6 +37,8 @@ use session::{Hold, Session, Sessions, xml_limits};
 
 /// How often a storage that lost a commit is probed.
 const STORAGE_PROBE_MS: u64 = 5_000;
+/// Time between two slices of what storage has to sweep.
+const SWEEP_PAUSE_MS: u64 = 50;
 
 /// Whether the server wants bytes of a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,8 @@ pub struct Server {
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
     turn_wrote: bool,
+    /// A timer is set for storage to sweep.
+    sweeps: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
     drain: Drain,
@@ -116,6 +120,7 @@ impl Server {
             logins_awaited: 0,
             chain_wrote: false,
             turn_wrote: false,
+            sweeps: false,
             chain_is_free: false,
             drain: Drain::default(),
         })
@@ -249,6 +254,7 @@ impl Server {
                 }
                 TimerKey::Drain => {}
                 TimerKey::Storage => self.probe_storage(),
+                TimerKey::Sweep => self.sweep_storage(),
             }
         }
         self.begin_chain();
@@ -316,6 +322,10 @@ impl Server {
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
         self.turn_wrote = false;
+        if !self.sweeps && self.cx.storage.has_waste() {
+            self.sweeps = true;
+            self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
+        }
         if self.cx.storage.commit().is_ok() {
             self.cx.out.commit_turn();
             return;
@@ -393,6 +403,18 @@ impl Server {
 
     fn session_at_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
         self.sessions.get_mut(self.sessions.at(conn)?)
+    }
+
+    /// One slice; the end of the turn sees whether there are more.
+    fn sweep_storage(&mut self) {
+        self.begin_chain();
+        self.sweeps = false;
+        if self.cx.storage.sweep().is_err() {
+            self.cx.storage.roll_back_handler();
+            self.sweeps = true;
+            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Sweep);
+        }
+        self.finish_chain();
     }
 
     fn probe_storage(&mut self) {

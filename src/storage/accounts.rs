@@ -94,6 +94,7 @@ impl Storage {
             let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";
             self.write(sql, [account.as_str()])?;
             self.room_hats_forget(account)?;
+            self.archives_forget(account)?;
         }
         Ok(is_removed)
     }

@@ -2,10 +2,18 @@
 //!
 //! What a filter looks at stands in one index, so that a search reads messages only where it
 //! finds some. How much an archive holds is counted as it changes, never by looking. It is kept
-//! within its bounds by every write: the oldest rows go, a bounded number at a time, and never one
-//! from the middle (§3.2). A row that is too old is found by nobody even while it waits for its
-//! removal. Numbers are never given twice, nor shown: what clients see are the unpredictable ids
-//! that came with the messages. Everything of a room goes with its row in `room`.
+//! within its bounds by every write (`waste`). A row that is too old is found by nobody even while
+//! it waits for its removal. Numbers are never given twice, nor shown: what clients see are the
+//! unpredictable ids that came with the messages.
+//!
+//! A room has one archive. When the room goes, or begins anew, its archive belongs to nobody and
+//! is found by nobody; its messages are removed little by little. So with the address of whoever
+//! has lost its account: what it said is nobody's at once.
+
+mod waste;
+
+#[cfg(test)]
+mod tests;
 
 use rusqlite::{Row, params};
 
@@ -13,14 +21,20 @@ use super::rooms::{key, one_row};
 use super::{Storage, StorageError};
 use crate::xmpp::{Affiliation, BareJid, Jid, Role};
 
-#[cfg(test)]
-mod tests;
+pub(super) use waste::Waste;
 
 /// The tables of this file.
 pub(super) const SCHEMA: &str = "
-CREATE TABLE room_archive (
+CREATE TABLE archive (
+    id INTEGER PRIMARY KEY,
+    room INTEGER UNIQUE REFERENCES room ON DELETE SET NULL,
+    messages INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE archive_message (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    room INTEGER NOT NULL REFERENCES room ON DELETE CASCADE,
+    archive INTEGER NOT NULL REFERENCES archive,
     uid TEXT NOT NULL,
     unix_ms INTEGER NOT NULL,
     nick TEXT NOT NULL,
@@ -31,21 +45,40 @@ CREATE TABLE room_archive (
     occupant_id TEXT,
     is_replayed INTEGER NOT NULL,
     message BLOB NOT NULL,
-    UNIQUE (room, uid)
+    UNIQUE (archive, uid)
 ) STRICT;
 
-CREATE INDEX room_archive_room
-    ON room_archive (room, id, unix_ms, account, nick, is_replayed);
+CREATE INDEX archive_message_found
+    ON archive_message (archive, id, unix_ms, account, nick, is_replayed);
 
-CREATE TABLE room_archive_total (
-    room INTEGER PRIMARY KEY REFERENCES room ON DELETE CASCADE,
-    messages INTEGER NOT NULL,
-    bytes INTEGER NOT NULL
+-- Accounts that are gone: what their addresses have said up to this number is nobody's.
+CREATE TABLE archive_former (
+    account TEXT PRIMARY KEY,
+    last INTEGER NOT NULL,
+    swept INTEGER NOT NULL
 ) STRICT;
 ";
 
-/// Rows that one write removes at most. Whatever a message adds in bytes, so many rows take away.
-const TRIMMED_ROWS_MAX: usize = 1_000;
+/// The archive of the room with parameters 1 and 2.
+macro_rules! archive_of {
+    () => {
+        "(SELECT archive.id FROM room JOIN archive ON archive.room = room.id
+          WHERE domain = ?1 AND local = ?2)"
+    };
+}
+
+/// The columns of [`archived`]: the address of an account that is gone is none.
+macro_rules! columns {
+    () => {
+        "SELECT uid, unix_ms, nick,
+                CASE WHEN id <= (SELECT last FROM archive_former AS former
+                                 WHERE former.account = archive_message.account)
+                     THEN NULL ELSE account END,
+                resource, affiliation, role, occupant_id, is_replayed, message"
+    };
+}
+
+use archive_of;
 
 /// Who sent an archived message, as it was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +102,7 @@ pub struct ArchivedMessage {
     pub unix_ms: i64,
     /// The nick of who sent it; empty for the room itself.
     pub nick: String,
-    /// Who sent it; `None` for the room itself.
+    /// Who sent it; `None` for the room itself, and for an account that is gone.
     pub author: Option<ArchivedAuthor>,
     /// It is part of the history that newcomers get.
     pub is_replayed: bool,
@@ -88,16 +121,6 @@ pub struct Retention {
     pub oldest_ms: i64,
 }
 
-impl Retention {
-    /// True when the oldest row, of `oldest_ms`, has to go.
-    fn is_over(&self, total: ArchiveTotal, oldest_ms: i64) -> bool {
-        let over = |max: u64, count: i64| max > 0 && count > i64::try_from(max).unwrap_or(i64::MAX);
-        oldest_ms < self.oldest_ms
-            || over(self.messages_max as u64, total.messages)
-            || over(self.bytes_max, total.bytes)
-    }
-}
-
 /// How much an archive holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveTotal {
@@ -105,6 +128,8 @@ pub struct ArchiveTotal {
     pub messages: i64,
     /// Bytes of their stanzas.
     pub bytes: i64,
+    /// When the oldest message was sent.
+    pub oldest_ms: Option<i64>,
 }
 
 /// Which messages are asked for. Places are those of [`Storage::archive_place`].
@@ -170,17 +195,19 @@ pub struct ArchivePage {
 
 /// The condition that a filter makes, parameters 1 to 11.
 macro_rules! matching {
-    ($head:literal, $tail:literal) => {
+    ($head:expr, $tail:literal) => {
         concat!(
             $head,
-            " FROM room_archive INDEXED BY room_archive_room
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)
-               AND id > ?3 AND id < ?4 AND unix_ms >= ?5 AND unix_ms <= ?6
-               AND (?7 IS NULL OR nick = ?7)
-               AND (?8 IS NULL OR account = ?8)
-               AND (?9 IS NULL OR resource = ?9)
-               AND (?10 IS NULL OR id IN (SELECT value FROM json_each(?10)))
-               AND is_replayed >= ?11 ",
+            " FROM archive_message INDEXED BY archive_message_found
+             WHERE archive = ",
+            archive_of!(),
+            " AND id > ?3 AND id < ?4 AND unix_ms >= ?5 AND unix_ms <= ?6
+              AND (?7 IS NULL OR nick = ?7)
+              AND (?8 IS NULL OR account = ?8
+                   AND id > ifnull((SELECT last FROM archive_former WHERE account = ?8), 0))
+              AND (?9 IS NULL OR resource = ?9)
+              AND (?10 IS NULL OR id IN (SELECT value FROM json_each(?10)))
+              AND is_replayed >= ?11 ",
             $tail
         )
     };
@@ -189,11 +216,7 @@ macro_rules! matching {
 /// A page, parameters 12 and 13 its limit and offset.
 macro_rules! page {
     ($order:literal) => {
-        matching!(
-            "SELECT uid, unix_ms, nick, account, resource, affiliation, role, occupant_id,
-                    is_replayed, message",
-            $order
-        )
+        matching!(columns!(), $order)
     };
 }
 
@@ -211,12 +234,24 @@ impl Storage {
         keep: Retention,
     ) -> Result<(), StorageError> {
         let (domain, local) = key(room);
-        let author = message.author.as_ref();
         let rows = self.write(
-            "INSERT INTO room_archive (room, uid, unix_ms, nick, account, resource, affiliation,
-                                       role, occupant_id, is_replayed, message)
-             SELECT id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
-             FROM room WHERE domain = ?1 AND local = ?2",
+            "INSERT INTO archive (room, messages, bytes)
+             SELECT id, 1, ?3 FROM room WHERE domain = ?1 AND local = ?2
+             ON CONFLICT (room) DO UPDATE SET
+                    messages = messages + excluded.messages,
+                    bytes = bytes + excluded.bytes",
+            params![domain, local, message.xml.len() as i64],
+        )?;
+        one_row(rows)?;
+        let author = message.author.as_ref();
+        self.write(
+            concat!(
+                "INSERT INTO archive_message (archive, uid, unix_ms, nick, account, resource,
+                                              affiliation, role, occupant_id, is_replayed, message)
+                 VALUES (",
+                archive_of!(),
+                ", ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            ),
             params![
                 domain,
                 local,
@@ -232,66 +267,26 @@ impl Storage {
                 message.xml
             ],
         )?;
-        one_row(rows)?;
-        self.archive_count_in(room, 1, message.xml.len() as i64)?;
         self.archive_trim(room, keep)
-    }
-
-    /// Removes the oldest messages of an archive that is over its bounds, a bounded number.
-    pub fn archive_trim(&mut self, room: &BareJid, keep: Retention) -> Result<(), StorageError> {
-        let total = self.archive_total(room)?;
-        let oldest = self.archive_oldest_ms(room)?;
-        if oldest.is_none_or(|oldest_ms| !keep.is_over(total, oldest_ms)) {
-            return Ok(());
-        }
-        let (domain, local) = key(room);
-        let (mut left, mut last) = (total, None);
-        self.read_some(
-            "SELECT id, unix_ms, length(message) FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)
-             ORDER BY id LIMIT ?3",
-            params![domain, local, number(TRIMMED_ROWS_MAX)],
-            |row| {
-                let is_over = keep.is_over(left, row.get(1)?);
-                if is_over {
-                    last = Some(row.get::<_, i64>(0)?);
-                    left.messages -= 1;
-                    left.bytes -= row.get::<_, i64>(2)?;
-                }
-                Ok(is_over)
-            },
-        )?;
-        let Some(last) = last else { return Ok(()) };
-        self.write(
-            "DELETE FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2) AND id <= ?3",
-            params![domain, local, last],
-        )?;
-        self.archive_count_in(room, left.messages - total.messages, left.bytes - total.bytes)
     }
 
     /// How much an archive holds, what is too old and not yet removed included.
     pub fn archive_total(&mut self, room: &BareJid) -> Result<ArchiveTotal, StorageError> {
         let total = self.read_one(
-            "SELECT messages, bytes FROM room_archive_total
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)",
+            "SELECT messages, bytes, (SELECT unix_ms FROM archive_message
+                                      WHERE archive = archive.id ORDER BY id LIMIT 1)
+             FROM room JOIN archive ON archive.room = room.id
+             WHERE domain = ?1 AND local = ?2",
             key(room),
-            |row| Ok(ArchiveTotal { messages: row.get(0)?, bytes: row.get(1)? }),
+            |row| {
+                let (messages, bytes, oldest_ms) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(ArchiveTotal { messages, bytes, oldest_ms })
+            },
         )?;
         Ok(total.unwrap_or_default())
     }
 
-    /// When the oldest message that is still there was sent.
-    pub fn archive_oldest_ms(&mut self, room: &BareJid) -> Result<Option<i64>, StorageError> {
-        self.read_one(
-            "SELECT unix_ms FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)
-             ORDER BY id LIMIT 1",
-            key(room),
-            |row| row.get(0),
-        )
-    }
-
+    /// Counts what an archive holds more, or less.
     fn archive_count_in(
         &mut self,
         room: &BareJid,
@@ -300,11 +295,10 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let (domain, local) = key(room);
         self.write(
-            "INSERT INTO room_archive_total (room, messages, bytes)
-             SELECT id, ?3, ?4 FROM room WHERE domain = ?1 AND local = ?2
-             ON CONFLICT (room) DO UPDATE SET
-                    messages = messages + excluded.messages,
-                    bytes = bytes + excluded.bytes",
+            concat!(
+                "UPDATE archive SET messages = messages + ?3, bytes = bytes + ?4 WHERE id = ",
+                archive_of!()
+            ),
             params![domain, local, messages, bytes],
         )?;
         Ok(())
@@ -319,9 +313,11 @@ impl Storage {
     ) -> Result<Option<i64>, StorageError> {
         let (domain, local) = key(room);
         self.read_one(
-            "SELECT id FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)
-               AND uid = ?3 AND unix_ms >= ?4",
+            concat!(
+                "SELECT id FROM archive_message WHERE archive = ",
+                archive_of!(),
+                " AND uid = ?3 AND unix_ms >= ?4"
+            ),
             params![domain, local, uid, oldest_ms],
             |row| row.get(0),
         )
@@ -336,11 +332,12 @@ impl Storage {
     ) -> Result<Option<ArchivedMessage>, StorageError> {
         let (domain, local) = key(room);
         self.read_one(
-            "SELECT uid, unix_ms, nick, account, resource, affiliation, role, occupant_id,
-                    is_replayed, message
-             FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)
-               AND uid = ?3 AND unix_ms >= ?4",
+            concat!(
+                columns!(),
+                " FROM archive_message WHERE archive = ",
+                archive_of!(),
+                " AND uid = ?3 AND unix_ms >= ?4"
+            ),
             params![domain, local, uid, oldest_ms],
             archived,
         )
@@ -426,27 +423,15 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let (domain, local) = key(room);
         let rows = self.write(
-            "UPDATE room_archive SET message = ?4
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2) AND uid = ?3",
+            concat!(
+                "UPDATE archive_message SET message = ?4 WHERE archive = ",
+                archive_of!(),
+                " AND uid = ?3"
+            ),
             params![domain, local, message.uid, xml],
         )?;
         one_row(rows)?;
         self.archive_count_in(room, 0, xml.len() as i64 - message.xml.len() as i64)
-    }
-
-    /// Empties the archive of a room.
-    pub fn archive_clear(&mut self, room: &BareJid) -> Result<(), StorageError> {
-        self.write(
-            "DELETE FROM room_archive
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)",
-            key(room),
-        )?;
-        self.write(
-            "DELETE FROM room_archive_total
-             WHERE room = (SELECT id FROM room WHERE domain = ?1 AND local = ?2)",
-            key(room),
-        )?;
-        Ok(())
     }
 }
 

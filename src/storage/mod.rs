@@ -67,6 +67,8 @@ pub struct Storage {
     connection: Connection,
     /// Where the turn's transaction stands.
     turn: turn::Turn,
+    /// Whether archives have something to sweep.
+    waste: archive::Waste,
     /// What is to fail, in tests and simulations.
     faults: fault::Faults,
 }
@@ -92,6 +94,11 @@ impl Storage {
         drop(file);
         let connection = Connection::open(&path).map_err(|error| wrong(&error))?;
         Self::prepare(connection, synchronous).map_err(|error| wrong(&error))
+    }
+
+    /// True when there is a database in `folder`.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE_NAME).exists()
     }
 
     /// A database in memory: tests and benches.
@@ -121,7 +128,10 @@ impl Storage {
             ))
             .map_err(text)?;
         schema::migrate(&connection, schema::MIGRATIONS)?;
-        Ok(Self { connection, turn: turn::Turn::default(), faults: fault::Faults::default() })
+        let (turn, faults) = (turn::Turn::default(), fault::Faults::default());
+        let mut storage = Self { connection, turn, waste: archive::Waste::None, faults };
+        storage.look_for_waste().map_err(|error| error.to_string())?;
+        Ok(storage)
     }
 
     /// Makes storage fail at a place: for tests and the simulation.

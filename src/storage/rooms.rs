@@ -243,9 +243,12 @@ impl Storage {
         one_row(rows)
     }
 
-    /// Removes a room with all that belongs to it.
+    /// Removes a room with all that belongs to it; its archive is given up.
     pub fn room_remove(&mut self, room: &BareJid) -> Result<(), StorageError> {
-        self.write("DELETE FROM room WHERE domain = ?1 AND local = ?2", key(room))?;
+        let rows = self.write("DELETE FROM room WHERE domain = ?1 AND local = ?2", key(room))?;
+        if rows > 0 {
+            self.archive_given_up();
+        }
         Ok(())
     }
 }

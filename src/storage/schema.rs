@@ -128,7 +128,11 @@ pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use super::super::Storage;
+    use super::super::tests::TempFolder;
     use super::*;
+    use crate::config::{RoomOptions, Synchronous};
+    use crate::xmpp::BareJid;
 
     fn version(connection: &Connection) -> u32 {
         connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("version")
@@ -173,5 +177,51 @@ mod tests {
         connection.execute_batch("CREATE TABLE songs (title TEXT)").expect("table");
         let error = migrate(&connection, MIGRATIONS).expect_err("foreign");
         assert!(error.contains("other program"), "{error}");
+    }
+
+    #[test]
+    fn what_version_1_kept_is_all_there() {
+        let folder = TempFolder::new("version-1");
+        let old = Connection::open(folder.path().join("tercet.db")).expect("a file");
+        old.execute_batch(include_str!("schema/version_1.sql")).expect("version 1");
+        drop(old);
+        let jid = |text: &str| BareJid::parse(text).expect("an address");
+        let (romeo, balcony) = (jid("romeo@localhost"), jid("balcony@conference.localhost"));
+        let open = || Storage::open(folder.path(), Synchronous::Normal).expect("brought forward");
+        for mut storage in std::iter::repeat_with(open).take(2) {
+            assert!(storage.account(&romeo).expect("read").is_some());
+            let roster = storage.roster(&romeo).expect("read");
+            assert_eq!((roster.len(), &roster[0].groups[..]), (1, &["Capulets".to_owned()][..]));
+            assert_eq!(storage.rooms().expect("read").len(), 2);
+            let public = storage.rooms_after("conference.localhost", "", false, 9);
+            assert_eq!(public, Ok(vec![("street".to_owned(), String::new())]));
+
+            let room = storage.room(&balcony).expect("read").expect("there");
+            let defaults = RoomOptions::default();
+            let options = &room.options;
+            assert_eq!((&*options.name, &*options.password), ("The balcony", "rope"));
+            assert!(options.members_only && options.moderated && options.logged);
+            assert_eq!((options.occupants_max, options.history_messages), (30, 7));
+            // What there was not in version 1 is as in a new room.
+            assert_eq!(
+                (options.archive, options.registration),
+                (defaults.archive, defaults.registration)
+            );
+            assert_eq!(room.secret, [0xaa, 0xbb]);
+            let subject = room.subject.expect("it was set");
+            assert_eq!((&*subject.xml, &*subject.nick), ("<subject>Names</subject>", "Romeo"));
+            let list: Vec<_> = room.affiliations.iter().map(|entry| entry.jid.as_str()).collect();
+            assert_eq!(list, ["romeo@localhost", "juliet@localhost", "mantua.example"]);
+            assert_eq!(room.affiliations[1].nick.as_deref(), Some("Giulietta"));
+            assert_eq!(room.affiliations[2].reason.as_deref(), Some("Plague"));
+
+            // What came later finds its tables.
+            assert_eq!(storage.room_hats(&balcony), Ok(Vec::new()));
+            assert_eq!(storage.room_vcard(&balcony), Ok(None));
+            assert_eq!(storage.room_activity(&balcony), Ok(None));
+            assert_eq!(storage.room_versions(&balcony), Ok(Some(Vec::new())));
+            assert_eq!(storage.grave(&balcony, 0), Ok(None));
+            storage.close().expect("closed");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! that is there without a value, which unsets it (§3.6). Fields nobody asks for are ignored, as
 //! §3.1 demands. What the fields mean belongs to those who own the form.
 
+use std::collections::BTreeSet;
 use std::ops::RangeToInclusive;
 
 use super::error::{Condition, StanzaError};
@@ -48,10 +49,11 @@ impl Submission {
             _ => return Err(Condition::BadRequest.into()),
         }
         let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+        let mut known = BTreeSet::new();
         for field in x.elements().filter(|element| element.is("field", ns::DATA)) {
             // Only fields of type "fixed" may lack the name (§3.2); they carry no data.
             let Some(var) = field.attr("var") else { continue };
-            if fields.iter().any(|(known, _)| known == var) {
+            if !known.insert(var) {
                 return Err(Condition::BadRequest.into());
             }
             let values = field.elements().filter(|element| element.is("value", ns::DATA));
@@ -250,17 +252,15 @@ impl Form {
     /// A line of text; an empty one is left without a value.
     #[must_use]
     pub fn text(self, var: &str, label: &str, value: &str) -> Self {
-        let values = [value];
-        let values = if value.is_empty() { &values[..0] } else { &values[..] };
-        self.field("text-single", var, Some(label), values, &[])
+        let value = Some(value).filter(|value| !value.is_empty());
+        self.field("text-single", var, Some(label), value.as_slice(), &[])
     }
 
     /// A line of text that is not shown.
     #[must_use]
     pub fn private(self, var: &str, label: &str, value: &str) -> Self {
-        let values = [value];
-        let values = if value.is_empty() { &values[..0] } else { &values[..] };
-        self.field("text-private", var, Some(label), values, &[])
+        let value = Some(value).filter(|value| !value.is_empty());
+        self.field("text-private", var, Some(label), value.as_slice(), &[])
     }
 
     /// A whole number up to a bound. What is to be filled in says so (XEP-0122 §3). It
@@ -298,9 +298,8 @@ impl Form {
     /// One of several; `options` are (value, label). An empty value is left out.
     #[must_use]
     pub fn list(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Self {
-        let values = [value];
-        let values = if value.is_empty() { &values[..0] } else { &values[..] };
-        self.field("list-single", var, Some(label), values, options)
+        let value = Some(value).filter(|value| !value.is_empty());
+        self.field("list-single", var, Some(label), value.as_slice(), options)
     }
 
     /// Some of several; `options` are (value, label).
@@ -321,9 +320,8 @@ impl Form {
     /// An address; an empty one is left without a value.
     #[must_use]
     pub fn jid(self, var: &str, label: &str, value: &str) -> Self {
-        let values = [value];
-        let values = if value.is_empty() { &values[..0] } else { &values[..] };
-        self.field("jid-single", var, Some(label), values, &[])
+        let value = Some(value).filter(|value| !value.is_empty());
+        self.field("jid-single", var, Some(label), value.as_slice(), &[])
     }
 
     /// Any number of values that are not offered as options (XEP-0122 §3.2).

@@ -13,6 +13,8 @@ import traceback
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, PresenceError
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -39,6 +41,11 @@ class User(ClientXMPP):
         for event in ["session_start", "failed_all_auth", "disconnected"]:
             self.add_event_handler(event, lambda what, event=event: self.note(event, what))
         self.add_event_handler("register", self.registering)
+        # slixmpp's own events leave out messages without a body, and errors from rooms.
+        for kind in ["message", "presence"]:
+            matcher = MatchXPath("{jabber:client}" + kind)
+            note = lambda stanza, kind=kind: self.note("any_" + kind, stanza)
+            self.register_handler(Callback("any " + kind, matcher, note))
         self.enable_direct_tls = False
         self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
         if CA_FILE:

@@ -1,5 +1,7 @@
 //! `tercet room …` against a server that runs, and on the data of one that does not.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -164,8 +166,17 @@ fn without_a_data_folder_there_is_nothing_to_list() {
     let folder = setup.folder.as_ref().expect("on disk").path();
     let data = folder.join("none").display().to_string();
     std::fs::write(folder.join("tercet.toml"), "").expect("written");
-    refused(&setup, &["room", "list", "-d", &data], "there is no data folder here");
+    refused(&setup, &["room", "list", "-d", &data], "there is no data of a server here");
     let (code, _, err) = tercet(&setup, &["room", "burn"]);
     assert_eq!(code, 2, "{err}");
     assert!(!folder.join("none").exists());
+    // A folder of something else is left as it is.
+    std::fs::create_dir(&data).expect("made");
+    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).expect("opened");
+    for args in [["room", "list"], ["user", "list"]] {
+        refused(&setup, &[&args[..], &["-d", &data]].concat(), "there is no data of a server");
+    }
+    let mode = std::fs::metadata(&data).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&data).expect("read").count(), 0);
 }

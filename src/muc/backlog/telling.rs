@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 
-use super::{Muc, Room, Seat};
+use super::{Backlog, Muc, Room, Seat, Viewer};
 use crate::cx::Cx;
 use crate::ids::Target;
+use crate::xmpp::Jid;
 
 /// What one visit may add to an outbox, and what may wait in it before its owner is visited.
 const VISIT_BYTES_MAX: usize = 256 * 1024;
@@ -65,17 +66,7 @@ impl Room {
                 backlog.heard_by_all = backlog.heard_by_all.min(seat.heard);
                 continue;
             }
-            let unheard = (Bound::Excluded(seat.heard), Bound::Unbounded);
-            for (number, item) in backlog.items.range_mut(unheard) {
-                if waiting_bytes(cx, seat) > before + VISIT_BYTES_MAX {
-                    break;
-                }
-                seat.heard = *number;
-                if let Some(envelope) = item.envelope(self, &viewer, seat) {
-                    seat.push(cx, &envelope);
-                    has_told = true;
-                }
-            }
+            has_told |= self.tell_seat(cx, &mut backlog, &viewer, seat, VISIT_BYTES_MAX);
             backlog.heard_by_all = backlog.heard_by_all.min(seat.heard);
         }
         backlog.has_skipped |= is_slow;
@@ -86,6 +77,44 @@ impl Room {
             self.show_all_to(cx, key);
         }
         has_told || is_refreshed
+    }
+
+    /// Tells a seat what it has not heard, up to about `bytes_max`; true when there was something.
+    fn tell_seat(
+        &mut self,
+        cx: &mut Cx,
+        backlog: &mut Backlog,
+        viewer: &Viewer,
+        seat: &mut Seat,
+        bytes_max: usize,
+    ) -> bool {
+        let bytes_max = waiting_bytes(cx, seat).saturating_add(bytes_max);
+        let mut has_told = false;
+        let unheard = (Bound::Excluded(seat.heard), Bound::Unbounded);
+        for (number, item) in backlog.items.range_mut(unheard) {
+            if waiting_bytes(cx, seat) > bytes_max {
+                break;
+            }
+            seat.heard = *number;
+            if let Some(envelope) = item.envelope(self, viewer, seat) {
+                seat.push(cx, &envelope);
+                has_told = true;
+            }
+        }
+        has_told
+    }
+
+    /// A session is about to be told how all is now, and all versions of the affiliation list: it
+    /// hears at once what came before, without these.
+    pub fn catch_up(&mut self, cx: &mut Cx, key: u64, session_jid: &Jid) {
+        let Some((viewer, mut seats)) = self.take_viewer(key) else { return };
+        let mut backlog = std::mem::take(&mut self.backlog);
+        for seat in seats.iter_mut().filter(|seat| seat.jid == *session_jid) {
+            seat.wants_versions = false; // Until it is welcomed (versions.rs).
+            self.tell_seat(cx, &mut backlog, &viewer, seat, usize::MAX);
+        }
+        self.backlog = backlog;
+        self.put_seats_back(key, seats);
     }
 }
 

@@ -166,7 +166,7 @@ impl Play {
         let owner = self.clients[OWNER].user.clone();
         let nick = format!("N{}", self.dice.below(USERS + 1));
         let pick = |dice: &mut Dice, values: &[&'static str]| values[dice.below(values.len())];
-        let deed = self.dice.below(14);
+        let deed = self.dice.below(15);
         self.log.push(format!("{deed} {who} {nick}"));
         let configuration = match deed {
             0..=3 => return self.join(who, &nick),
@@ -195,6 +195,7 @@ impl Play {
             }
             10 => ("roomconfig_whois", pick(&mut self.dice, &["anyone", "moderators"])),
             11 => ("roomconfig_moderatedroom", pick(&mut self.dice, &["0", "1"])),
+            13 => return self.join(OWNER, "N0"),
             12 => ("roomconfig_membersonly", pick(&mut self.dice, &["0", "0", "0", "1"])),
             _ => {
                 let all = ["moderator", "participant", "visitor"];

@@ -197,6 +197,33 @@ fn a_failing_write_changes_nothing() {
 }
 
 #[test]
+fn a_room_that_could_not_be_stored_whole_at_the_end_of_its_lock_is_not_stored() {
+    let mut world = World::with(|config| config.rooms.defaults.persistent = true);
+    let (owner, other) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    world.join(&owner, "R").expect("made");
+    let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
+    world.presence(&other, "den@conference.localhost/J", x).expect("made");
+    let fire = |world: &mut World| {
+        while world.cx.timers.poll(world.cx.now.mono_ms).is_some() {
+            world.cx.storage.begin_handler();
+            world.muc.handle_timer(&mut world.cx, 0);
+        }
+        world.cx.storage.commit().expect("memory");
+    };
+    let stored = |world: &mut World| {
+        let rooms = world.cx.storage.rooms().expect("read");
+        rooms.iter().map(|(jid, ..)| jid.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    world.cx.now.mono_ms += super::super::room::LOCK_MS;
+    world.cx.storage.inject(Fault::FailWrite(3)); // Of the first: after its row is written.
+    fire(&mut world);
+    assert_eq!(stored(&mut world), ["den@conference.localhost"]);
+    world.cx.now.mono_ms += super::super::UNLOCK_RETRY_MS;
+    fire(&mut world);
+    assert_eq!(stored(&mut world), ["den@conference.localhost", ROOM]);
+}
+
+#[test]
 fn shutdown_tells_each_session_once_and_then_falls_silent() {
     let mut world = World::new();
     let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));

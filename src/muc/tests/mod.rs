@@ -12,6 +12,7 @@ mod people;
 mod privileges;
 mod seats;
 mod service;
+mod versions;
 
 use std::io::IoSlice;
 use std::rc::Rc;

@@ -123,3 +123,26 @@ fn who_may_not_make_rooms_asks_for_no_names() {
     let full = world.send(&owner, get, "conference.localhost", unique).expect_err("full");
     assert_eq!(full.condition, Condition::ResourceConstraint);
 }
+
+#[test]
+fn voice_and_questions_go_with_the_account() {
+    let mut world = World::new();
+    let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    world.room(&[(&owner, "R")]);
+    world.configure(&owner, &[("roomconfig_moderatedroom", &["1"])]).expect("sound");
+    world.join(&guest, "J").expect("the room is open");
+    let normal = StanzaKind::Message(MessageType::Normal);
+    let ask = "<x xmlns='jabber:x:data' type='submit'>\
+               <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#request</value></field>\
+               <field var='muc#role'><value>participant</value></field></x>";
+    world.send(&guest, normal, ROOM, ask).expect("a moderator hears it");
+    refused(world.send(&guest, normal, ROOM, ask), Condition::PolicyViolation);
+    world.admin(&owner, "<item nick='J' role='participant'/>").expect("an owner may");
+    world.leave(&guest);
+    world.muc.handle_account_removed(&mut world.cx, &guest.jid.to_bare());
+    world.bytes(&guest);
+    world.join(&guest, "J").expect("the room is open");
+    let heard = world.heard(&guest);
+    assert!(heard.contains(&"presence J none/visitor 110".to_owned()), "{heard:?}");
+    world.send(&guest, normal, ROOM, ask).expect("it has never asked");
+}

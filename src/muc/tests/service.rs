@@ -2,6 +2,7 @@
 //! reload.
 
 use super::*;
+use crate::config::RoomOptions;
 use crate::storage::{Grave, StoredRoom};
 use crate::xmpp::BareJid;
 
@@ -46,6 +47,52 @@ fn a_list_that_is_too_long_is_a_first_page() {
     world.cx.storage.room_remove(&bare("r00007@conference.localhost")).expect("removed");
     let whole = list(&mut world, &romeo).expect("listed");
     assert_eq!((whole.elements().count(), whole.child("set", ns::RSM)), (500, None));
+}
+
+#[test]
+fn long_names_do_not_make_a_list_that_cuts_off_whoever_looks() {
+    let mut world = stored_rooms(300);
+    let name = "&".repeat(world.cx.config.limits.room_text_bytes);
+    let rooms: Vec<_> = (0..300).map(|n| format!("r{n:05}@conference.localhost")).collect();
+    for room in &rooms {
+        let options = RoomOptions { name: name.clone(), ..world.cx.config.rooms.defaults.clone() };
+        world.cx.storage.room_options(&bare(room), &options).expect("stored");
+    }
+    let romeo = world.user("romeo@localhost/a");
+    // Forwards and backwards every room is seen once, and no stanza is large.
+    for (from, next) in [("", "last"), ("<before/>", "first")] {
+        let mut seen = Vec::new();
+        let mut from = from.to_owned();
+        while seen.len() < rooms.len() {
+            let query = format!(
+                "<query xmlns='http://jabber.org/protocol/disco#items'>\
+                 <set xmlns='http://jabber.org/protocol/rsm'>{from}</set></query>"
+            );
+            let kind = StanzaKind::Iq(IqType::Get);
+            world.send(&romeo, kind, "conference.localhost", &query).expect("listed");
+            let bytes = world.bytes(&romeo);
+            assert!(bytes.len() < 140 * 1024, "{}", bytes.len());
+            let list = elements(&bytes).pop().and_then(|iq| iq.elements().next().cloned());
+            let list = list.expect("a list");
+            let set = list.child("set", ns::RSM).expect("a part");
+            let text = |name| set.child(name, ns::RSM).map(Element::text).expect("told");
+            assert_eq!(text("count"), "300");
+            let items: Vec<_> = list.elements().filter_map(|item| item.attr("jid")).collect();
+            assert_eq!((items[0], items[items.len() - 1]), (&*text("first"), &*text("last")));
+            let index = set.child("first", ns::RSM).and_then(|first| first.attr("index"));
+            assert_eq!(
+                index.map(|index| &*rooms[index.parse::<usize>().expect("a number")]),
+                Some(items[0])
+            );
+            seen.extend(items.iter().map(|jid| (*jid).to_owned()));
+            let place = if next == "last" { "after" } else { "before" };
+            from = format!("<{place}>{}</{place}>", text(next));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, rooms);
+    }
+    let first = list(&mut world, &romeo).expect("listed");
+    assert!(first.child("set", ns::RSM).is_some(), "it says that it is a part (§6.3)");
 }
 
 #[test]

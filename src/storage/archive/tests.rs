@@ -70,7 +70,8 @@ fn check_total(storage: &mut Storage) {
         .archive_page(&tea(), &ArchiveFilter::default(), slice(false, usize::MAX))
         .expect("a page");
     let bytes = rows.messages.iter().map(|message| message.xml.len() as i64).sum();
-    let want = ArchiveTotal { messages: rows.messages.len() as i64, bytes };
+    let oldest_ms = rows.messages.first().map(|message| message.unix_ms);
+    let want = ArchiveTotal { messages: rows.messages.len() as i64, bytes, oldest_ms };
     assert_eq!(storage.archive_total(&tea()), Ok(want));
 }
 
@@ -86,7 +87,6 @@ fn what_is_added_is_read() {
     assert_eq!(storage.archive_message(&tea(), "m2", i64::MIN), Ok(Some(message(2))));
     assert_eq!(storage.archive_message(&tea(), "m2", 2001), Ok(None));
     assert_eq!(storage.archive_message(&tea(), "m9", i64::MIN), Ok(None));
-    assert_eq!(storage.archive_oldest_ms(&tea()), Ok(Some(1000)));
     check_total(&mut storage);
 }
 
@@ -170,7 +170,7 @@ fn a_room_that_is_not_stored_has_no_archive() {
     storage.begin_handler();
     assert_eq!(storage.archive_add(&tea(), &message(1), FOREVER), Err(StorageError::Failed));
     assert_eq!(all(&mut storage), "");
-    assert_eq!(storage.archive_oldest_ms(&tea()), Ok(None));
+    check_total(&mut storage);
     storage.archive_trim(&tea(), Retention { messages_max: 1, ..FOREVER }).expect("nothing");
 }
 
@@ -213,10 +213,10 @@ fn places_are_not_given_again_after_a_trim() {
 
 #[test]
 fn a_trim_takes_a_bounded_number_of_the_oldest() {
-    let mut storage = filled(TRIMMED_ROWS_MAX + 10, FOREVER);
+    let mut storage = filled(waste::REMOVED_ROWS_MAX + 10, FOREVER);
     let keep = Retention { messages_max: 5, ..FOREVER };
     storage.archive_trim(&tea(), keep).expect("trimmed");
-    let first = TRIMMED_ROWS_MAX + 1;
+    let first = waste::REMOVED_ROWS_MAX + 1;
     let want: Vec<_> = (first..first + 10).map(|n| n.to_string()).collect();
     assert_eq!(all(&mut storage), want.join(" "));
     check_total(&mut storage);
@@ -252,11 +252,103 @@ fn a_tombstone_keeps_its_place() {
     assert_eq!(absent, Err(StorageError::Failed));
 }
 
+/// Rows in a table.
+fn rows(storage: &mut Storage, sql: &'static str) -> i64 {
+    storage.read_one(sql, [], |row| row.get(0)).expect("read").expect("a number")
+}
+
+/// Sweeps until nothing is left; returns how many slices that took.
+fn sweep(storage: &mut Storage) -> usize {
+    let mut slices = 0;
+    while storage.has_waste() {
+        storage.sweep().expect("swept");
+        slices += 1;
+        assert!(slices < 1_000, "it does not end");
+    }
+    slices
+}
+
 #[test]
 fn gone_with_the_room() {
     let mut storage = filled(3, FOREVER);
+    assert!(!storage.has_waste());
     storage.room_remove(&tea()).expect("removed");
     storage.room_put(&room(ROOM)).expect("stored");
     assert_eq!(all(&mut storage), "");
     check_total(&mut storage);
+    storage.archive_add(&tea(), &message(1), FOREVER).expect("the same id in another archive");
+    assert!(sweep(&mut storage) > 0);
+    assert_eq!(all(&mut storage), "1");
+    check_total(&mut storage);
+    assert_eq!(rows(&mut storage, "SELECT count(*) FROM archive_message"), 1);
+    assert_eq!(rows(&mut storage, "SELECT count(*) FROM archive"), 1);
+}
+
+#[test]
+fn what_is_given_up_goes_in_slices() {
+    let mut storage = filled(waste::REMOVED_ROWS_MAX + 10, FOREVER);
+    let mut large = message(1);
+    for n in 0..3 {
+        large.uid = format!("large{n}");
+        large.xml = vec![b'x'; waste::SLICE_BYTES_MAX as usize];
+        storage.archive_add(&tea(), &large, FOREVER).expect("added");
+    }
+    storage.archive_clear(&tea()).expect("cleared");
+    assert_eq!(all(&mut storage), "");
+    let mut left = Vec::new();
+    while storage.has_waste() {
+        storage.sweep().expect("swept");
+        left.push(rows(&mut storage, "SELECT count(*) FROM archive_message"));
+    }
+    // The bytes of so many small ones are over the bound before their number is.
+    assert!(left[0] > 13 && left[0] < 513, "{left:?}");
+    assert_eq!(left[left.len() - 4..], [2, 1, 0, 0], "{left:?}");
+    assert_eq!(rows(&mut storage, "SELECT count(*) FROM archive"), 0);
+}
+
+#[test]
+fn the_next_of_an_address_has_said_nothing() {
+    let mut storage = filled(waste::REMOVED_ROWS_MAX * 3, FOREVER);
+    let romeo = BareJid::parse("romeo@localhost").expect("an address");
+    let its = ArchiveFilter { account: Some(romeo.to_string()), ..ArchiveFilter::default() };
+    let said = |storage: &mut Storage| {
+        let page = storage.archive_page(&tea(), &its, slice(false, 9)).expect("a page");
+        let authors = page.messages.iter().filter(|message| message.author.is_some());
+        (page.messages.len(), authors.count(), storage.archive_count(&tea(), &its))
+    };
+    assert_eq!(said(&mut storage), (9, 9, Ok(waste::REMOVED_ROWS_MAX)));
+    storage.archives_forget(&romeo).expect("forgotten");
+    let next = ArchivedMessage { uid: "next".to_owned(), ..message(3) };
+    storage.archive_add(&tea(), &next, FOREVER).expect("added");
+    let author = |storage: &mut Storage, uid| {
+        let found = storage.archive_message(&tea(), uid, i64::MIN).expect("read");
+        found.expect("it is there").author
+    };
+    for swept in [false, true] {
+        assert_eq!(said(&mut storage), (1, 1, Ok(1)), "{swept}");
+        assert_eq!(author(&mut storage, "m3"), None);
+        assert_eq!(author(&mut storage, "m4"), message(4).author);
+        assert_eq!(author(&mut storage, "next"), message(3).author);
+        assert_eq!(sweep(&mut storage) > 3, !swept);
+    }
+    let left = rows(
+        &mut storage,
+        "SELECT count(*) FROM archive_message WHERE account = 'romeo@localhost'",
+    );
+    assert_eq!((left, rows(&mut storage, "SELECT count(*) FROM archive_former")), (1, 0));
+    check_total(&mut storage);
+}
+
+#[test]
+fn an_account_goes_twice_while_it_is_swept() {
+    let mut storage = filled(waste::REMOVED_ROWS_MAX * 2, FOREVER);
+    let romeo = BareJid::parse("romeo@localhost").expect("an address");
+    storage.archives_forget(&romeo).expect("forgotten");
+    storage.sweep().expect("a slice");
+    let next = ArchivedMessage { uid: "next".to_owned(), ..message(3) };
+    storage.archive_add(&tea(), &next, FOREVER).expect("added");
+    storage.archives_forget(&romeo).expect("forgotten");
+    sweep(&mut storage);
+    let sql = "SELECT count(*) FROM archive_message WHERE account = 'romeo@localhost'";
+    assert_eq!(rows(&mut storage, sql), 0);
 }

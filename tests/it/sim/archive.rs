@@ -12,6 +12,9 @@ use super::identity::archived;
 use super::{OBSERVER, ROOMS, Sim};
 use crate::matcher::to_text;
 
+/// No registered field: the name that clients know.
+pub const ARCHIVE: &str = "muc#roomconfig_enablearchiving";
+
 /// More pages than any archive of a simulation has.
 const PAGES_MAX: usize = 2_000;
 
@@ -28,8 +31,10 @@ pub struct Log {
     entries: Vec<Entry>,
     /// Of a room by that name that is no more.
     gone: BTreeSet<String>,
-    /// Taken back by moderators, and when: the count of the simulation.
+    /// Taken back, and when: the count of the simulation.
     pub retracted: Vec<(String, usize)>,
+    /// Ids of tombstones that must be there.
+    tombstones: BTreeSet<String>,
 }
 
 impl Log {
@@ -41,11 +46,33 @@ impl Log {
     /// The room was made anew.
     pub fn begin(&mut self) {
         self.gone.extend(self.entries.drain(..).map(|entry| entry.text));
+        self.tombstones.clear();
     }
 
-    /// What was there need not be any more: the room was not stored for a while.
+    /// What was there need not be any more: nothing was kept for a while.
     pub fn loosen(&mut self) {
         self.entries.iter_mut().for_each(|entry| entry.is_due = false);
+        self.tombstones.clear();
+    }
+
+    /// The texts, the latest first.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().rev().map(|entry| entry.text.as_str())
+    }
+
+    pub fn is_due(&self, text: &str) -> bool {
+        self.entries.iter().any(|entry| entry.text == text && entry.is_due)
+    }
+
+    /// It may have been taken back.
+    pub fn doubt(&mut self, text: &str) {
+        let meant = self.entries.iter_mut().filter(|entry| entry.text == text);
+        meant.for_each(|entry| entry.is_due = false);
+    }
+
+    /// A tombstone is left of the message with this id.
+    pub fn bury(&mut self, stanza_id: &str) {
+        self.tombstones.insert(stanza_id.to_owned());
     }
 
     pub fn retract(&mut self, text: &str, count: usize) {
@@ -172,17 +199,23 @@ impl Sim {
         }
         let is_forward = self.rng.one_in(2);
         let Some(all) = self.read_archive(room, is_forward)? else { return Ok(()) };
-        let mut texts = Vec::new();
+        let (mut texts, mut tombstones) = (Vec::new(), BTreeSet::new());
         for element in &all {
-            let Some((_, message)) = archived(element) else {
+            let Some((id, message)) = archived(element) else {
                 return Err(format!("no message: {}", to_text(element)));
             };
             self.check_archived(room, message)?;
+            if message.child("retracted", ns::RETRACT).is_some() {
+                tombstones.insert(id.to_owned());
+            }
             let text = |name| message.child(name, ns::CLIENT).map(Element::text);
             texts.extend(text("body").or_else(|| text("subject")));
         }
         let log = self.oracle.logs.entry(ROOMS[room].to_owned()).or_default();
         log.check(&texts).map_err(|why| format!("the archive: {why}"))?;
+        if let Some(id) = log.tombstones.difference(&tombstones).next() {
+            return Err(format!("the archive: no tombstone of {id}"));
+        }
         self.oracle.count("archives read");
         if self.rng.one_in(2) {
             let Some(again) = self.read_archive(room, !is_forward)? else { return Ok(()) };

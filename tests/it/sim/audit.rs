@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::archive::ARCHIVE;
 use super::deeds::{BROADCAST, PERSISTENT, SECRET};
 use super::ledger::{Book, Key};
 use super::novelties::{PUBLIC, SLOW_MODE};
 use super::oracle::outcome_of;
+use super::paces::{MESSAGE_BYTES, MESSAGES_PER_MINUTE};
 use super::privileges::ALLOW_INVITES;
 use super::requests::MAX_USERS;
 use super::rules::AFFILIATIONS;
@@ -20,7 +22,7 @@ use crate::matcher::to_text;
 const ROLES: [&str; 3] = ["visitor", "participant", "moderator"];
 
 /// The options that the crowd changes, and the one of the rooms' making.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 16] = [
     PERSISTENT,
     SECRET,
     "muc#roomconfig_membersonly",
@@ -34,6 +36,9 @@ const OPTIONS: [&str; 13] = [
     PUBLIC,
     SLOW_MODE,
     BROADCAST,
+    ARCHIVE,
+    MESSAGES_PER_MINUTE,
+    MESSAGE_BYTES,
 ];
 
 /// A seat as a list of roles names it: nick, role, full address.
@@ -266,7 +271,7 @@ impl Sim {
                 self.check_roster(who)?;
             }
         }
-        Ok(())
+        self.check_graves()
     }
 
     fn check_room(&mut self, jid: &str, book: &Book) -> Result<(), String> {

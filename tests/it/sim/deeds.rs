@@ -4,6 +4,7 @@
 use tercet::xmpp::ns;
 
 use super::acts::{NICKS, escape};
+use super::archive::ARCHIVE;
 use super::ledger::Key;
 use super::novelties::PUBLIC;
 use super::oracle::Invitation;
@@ -22,7 +23,7 @@ pub const BROADCAST: &str = "muc#roomconfig_presencebroadcast";
 /// Its values, sorted.
 pub const EVERYBODY: &str = "moderator participant visitor";
 
-const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
+pub const FORM_TYPE: &str = "<field var='FORM_TYPE'>\
     <value>http://jabber.org/protocol/muc#roomconfig</value></field>";
 const ROLES: [&str; 4] = ["none", "visitor", "participant", "moderator"];
 
@@ -285,7 +286,7 @@ impl Sim {
         // Mostly open, so that there is somebody to look at.
         let bit = usize::from(self.rng.one_in(3));
         let number = ["0", "1"][bit];
-        let (var, value) = match self.rng.below(11) {
+        let (var, value) = match self.rng.below(12) {
             0 => (MEMBERS_ONLY, number),
             1 => (MODERATED, number),
             2 => (SECRET, ["", "pw"][bit]),
@@ -295,7 +296,8 @@ impl Sim {
             6 => ("muc#maxhistoryfetch", ["0", "5"][bit]),
             7 => (PUBLIC, ["1", "0"][bit]),
             8 => (ALLOW_INVITES, number),
-            9 => (BROADCAST, [EVERYBODY, "moderator participant"][bit]),
+            9 => (ARCHIVE, ["1", "0"][bit]),
+            10 => (BROADCAST, [EVERYBODY, "moderator participant"][bit]),
             _ => ("muc#roomconfig_maxusers", ["none", "10"][bit]),
         };
         self.submit(who, room, &[(var, value)]);
@@ -326,7 +328,10 @@ impl Sim {
         };
         let number = self.request(who, "set", ROOMS[room], &query, expected);
         for (var, value) in values {
-            if *var == PERSISTENT && *value == "0" {
+            if *var == ARCHIVE && *value == "0" {
+                self.oracle.count("archives switched off");
+            }
+            if matches!(*var, PERSISTENT | ARCHIVE) && *value == "0" {
                 self.oracle.logs.entry(ROOMS[room].to_owned()).or_default().loosen();
             }
             self.ledger.ask(number, Key::Option(ROOMS[room].to_owned(), var), value);
@@ -348,7 +353,8 @@ impl Sim {
         self.send(OBSERVER, &format!("<presence to='{seat}' id='{id}'>{x}</presence>"));
         let whois = ["anyone", "moderators", "moderators"][room];
         let moderated = ["0", "0", "1"][room];
-        self.submit(OBSERVER, room, &[(PERSISTENT, "1"), (MODERATED, moderated), (WHOIS, whois)]);
+        let values = [(PERSISTENT, "1"), (ARCHIVE, "1"), (MODERATED, moderated), (WHOIS, whois)];
+        self.submit(OBSERVER, room, &values);
     }
 
     /// The observer comes back to a room. Whoever has made it meanwhile has to give it up.

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::deeds::{BROADCAST, EVERYBODY, MEMBERS_ONLY, MODERATED};
 use super::versions::Versions;
+use super::voices::{Kind, Voices};
 
 /// A value that requests change, one after the other.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +99,8 @@ pub struct Book {
     pub hats: BTreeMap<String, BTreeSet<String>>,
     /// The affiliations as they are told by versions.
     pub versions: Versions,
+    /// Who comes back with another voice than others.
+    pub voices: Voices,
     /// Text, and the seat that set it.
     pub subject: Option<(String, String)>,
     /// The observer has missed nothing since it last asked.
@@ -115,6 +119,9 @@ impl Book {
     }
 
     pub fn set_affiliation(&mut self, account: &str, affiliation: &str) {
+        if self.affiliation(account) != affiliation {
+            self.voices.forget(account);
+        }
         if affiliation == "none" {
             self.affiliations.remove(account);
         } else {
@@ -203,8 +210,13 @@ impl Ledger {
             if let Some(cell) = self.cells.get_mut(&key) {
                 cell.answer(number, is_result);
             }
-            if let Key::Option(room, _) = &key {
-                self.room(room).is_configured |= is_result;
+            if let Key::Option(room, var) = &key {
+                let is_plain = *var == MODERATED && self.option(room, var) == Some("0");
+                let book = self.room(room);
+                book.is_configured |= is_result;
+                if is_result && is_plain && book.is_certain {
+                    book.voices.begin();
+                }
             }
         }
     }
@@ -212,6 +224,31 @@ impl Ledger {
     /// The one value of an option that it can have.
     pub fn option(&self, room: &str, var: &'static str) -> Option<&str> {
         self.cells.get(&Key::Option(room.to_owned(), var))?.known()
+    }
+
+    /// A presence that the observer got from a seat.
+    pub fn note_presence(&mut self, room: &str, nick: &str, element: &Element) {
+        let before = self.room(room).occupants.get(nick).cloned();
+        self.room(room).note_presence(nick, element);
+        let Some(before) = before.filter(|_| element.attr("type") == Some("unavailable")) else {
+            return;
+        };
+        let Some(x) = element.child("x", ns::MUC_USER) else { return };
+        let is_renamed = x.elements().any(|e| e.name == "status" && e.attr("code") == Some("303"));
+        let item = x.child("item", ns::MUC_USER);
+        let Some(affiliation) = item.and_then(|item| item.attr("affiliation")) else { return };
+        if is_renamed {
+            return;
+        }
+        let option = |var| self.option(room, var).map(str::to_owned);
+        let (moderated, members_only) = (option(MODERATED), option(MEMBERS_ONLY));
+        let is_open = self.option(room, BROADCAST) == Some(EVERYBODY);
+        let kind = Kind {
+            moderated: moderated.as_deref(),
+            members_only: members_only.as_deref(),
+            is_open,
+        };
+        self.room(room).voices.note(before.account(), affiliation, &before.role, kind);
     }
 
     /// A room was made anew: what was known of one by that name is over.
@@ -226,6 +263,7 @@ impl Ledger {
         let versions = std::mem::take(&mut book.versions);
         *book = Book { occupants, versions, is_certain: true, ..Book::default() };
         book.set_affiliation(owner, "owner");
+        book.voices.begin();
     }
 }
 

@@ -11,6 +11,7 @@ mod addresses;
 mod archive;
 mod audit;
 mod deeds;
+mod graves;
 mod identity;
 mod ledger;
 mod links;
@@ -18,12 +19,15 @@ mod lost;
 mod novelties;
 mod oracle;
 mod order;
+mod paces;
 mod person;
 mod privileges;
 mod requests;
+mod retractions;
 mod rules;
 mod table;
 mod versions;
+mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,9 +42,11 @@ use crate::driver::Link;
 use crate::inproc::{Pace, World};
 use crate::setup::{Folder, Seeded, Setup};
 
+use archive::ARCHIVE;
 use ledger::{Cell, Key, Ledger};
 use novelties::SLOW_MODE;
 use oracle::{Oracle, Tally};
+use paces::{MESSAGE_BYTES, MESSAGES_PER_MINUTE};
 use person::Person;
 
 /// Rooms that the crowd meets in; the first is non-anonymous.
@@ -49,14 +55,14 @@ pub const ROOMS: [&str; 3] =
 /// Who owns the rooms, reads at once and never leaves: what it sees is the order of a room.
 const OBSERVER: usize = 0;
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 16;
+const SEEDS_COUNT: u64 = 100;
 const ACTS_PER_SEED: usize = 600;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 1_000_000;
 
 /// What the seeds together must have come to, and the feature without which it cannot.
-const MUST_HAPPEN_WITH: [(&str, &str); 12] = [
+const MUST_HAPPEN_WITH: [(&str, &str); 16] = [
     (ns::HATS, "hats given"),
     (ns::MAM, "archives pried into"),
     (ns::MAM, "archives read"),
@@ -67,22 +73,28 @@ const MUST_HAPPEN_WITH: [(&str, &str); 12] = [
     (ns::REGISTER, "reserved nicks refused"),
     (ns::RSM, "lists in pages"),
     (ns::VCARD_TEMP, "cards set"),
-    (SLOW_MODE, "slow modes"),
+    (ns::RETRACT, "messages taken back by who said them"),
+    (ns::RETRACT, "retractions refused"),
+    (MESSAGES_PER_MINUTE, "refusals of too many"),
+    (MESSAGE_BYTES, "refusals of too much"),
+    (ARCHIVE, "archives switched off"),
     (SLOW_MODE, "refusals in slow mode"),
 ];
 
 /// What the seeds together must have come to.
-const MUST_HAPPEN: [&str; 22] = [
+const MUST_HAPPEN: [&str; 26] = [
     "attempts granted",
     "attempts refused",
     "audits",
     "clients cut that do not read",
+    "graves found again",
     "crashes",
     "invitations",
     "joins as predicted",
     "kicks amid changes of nick",
     "large presences",
     "lists of rooms",
+    "names that came back",
     "nicks refused",
     "nicks seen shared",
     "predicted refusals",
@@ -93,8 +105,10 @@ const MUST_HAPPEN: [&str; 22] = [
     "requests of the tables",
     "restarts",
     "rooms destroyed amid joins",
+    "rooms mourned",
     "sets by mere moderators",
     "streams ended by a lost commit",
+    "voices kept",
 ];
 
 /// How the network behaves.
@@ -153,6 +167,8 @@ pub struct Sim {
     fields: BTreeSet<String>,
     /// Accounts by room and nick (folded) that they have reserved, as far as is known.
     reserved: BTreeMap<(String, String), String>,
+    /// Rooms that are gone for good.
+    graves: Vec<String>,
     /// Numbers bodies and ids.
     count: usize,
     is_faulty: bool,
@@ -219,6 +235,7 @@ impl Sim {
             service_features: BTreeSet::new(),
             fields: BTreeSet::new(),
             reserved: BTreeMap::new(),
+            graves: Vec::new(),
             count: 0,
             is_faulty,
             is_traced,
@@ -283,7 +300,10 @@ impl Sim {
             (0..ROOMS.len()).for_each(|room| self.leave(OBSERVER, room));
             self.settle()?;
             (0..ROOMS.len()).for_each(|room| self.make_room(room));
+            self.settle()?;
         }
+        // Nobody has been here yet.
+        ROOMS.into_iter().for_each(|room| self.ledger.room(room).voices.begin());
         self.audit()?;
         let stays = self.people[OBSERVER].stays.len();
         if stays == ROOMS.len() { Ok(()) } else { Err(format!("only {stays} rooms were made")) }

@@ -1,5 +1,5 @@
 //! What came to rooms after the first of them: requests for voice, moderation, registration, hats,
-//! cards, slow mode, lists in pages, probes. Each is used where the server says that it is there,
+//! cards, lists in pages, probes. Each is used where the server says that it is there,
 //! in a quiet moment, and what must come of it is known.
 
 use std::collections::BTreeSet;
@@ -16,8 +16,6 @@ use crate::matcher::to_text;
 
 pub const PUBLIC: &str = "muc#roomconfig_publicroom";
 pub const SLOW_MODE: &str = "muc#roomconfig_slow_mode_duration";
-/// Options that limit how often somebody speaks.
-pub const PACE: [&str; 1] = [SLOW_MODE];
 
 const SERVICE: &str = "conference.localhost";
 const HATS: [&str; 3] = ["urn:example:host", "urn:example:guest", "urn:example:cook"];
@@ -46,18 +44,22 @@ impl Sim {
             (0..sim.people.len()).find(is_apt).unwrap_or(who)
         };
         let (visitor, speaker) = (with_role(self, "visitor"), with_role(self, "participant"));
-        match self.rng.below(20) {
+        match self.rng.below(27) {
             0..3 if self.has_all(Some(ns::MUC_REQUEST)) => self.request_voice(visitor, room),
             3..6 if self.has_all(Some(ns::MODERATE)) => self.moderate(who, room),
             6..9 if self.has_all(Some(ns::REGISTER)) => self.register(who, room),
             9..12 if self.has_all(Some(ns::HATS)) => self.change_hats(room),
             12 | 13 if self.has_all(Some(ns::VCARD_TEMP)) => self.set_card(who, room),
-            14 | 15 if self.fields.contains(SLOW_MODE) => self.slow_down(speaker, room),
+            14 | 15 => self.slow_down(speaker, room),
             16 if self.has_all(Some(ns::MAM)) => self.pry_into_archive(speaker, room),
             17 if self.has_all(Some(ns::MAM)) => {
                 self.audit_archive(room).map_err(|why| format!("{}: {why}", ROOMS[room]))
             }
             18 => self.probe(who, room),
+            19..23 if self.has_all(Some(ns::RETRACT)) => self.take_back(speaker, room),
+            23 if self.has_all(Some(ns::RETRACT)) => self.take_back(who, room),
+            24 => self.bury_a_room(who),
+            25 => self.come_back(visitor, room),
             _ => self.list_rooms(who),
         }
     }
@@ -342,46 +344,6 @@ impl Sim {
             return Err(format!("{data} is not in the card: {}", to_text(&answer)));
         }
         self.oracle.count("cards set");
-        Ok(())
-    }
-
-    /// XEP-0500: whoever has just spoken waits; admins and owners do not.
-    fn slow_down(&mut self, who: usize, room: usize) -> Result<(), String> {
-        let jid = ROOMS[room];
-        let seconds = 5;
-        let standing = self.standing(who, room);
-        let is_exempt = matches!(standing.affiliation.as_str(), "admin" | "owner");
-        let role = self.people[who].stays.get(jid).map_or("", |stay| stay.role.as_str());
-        if who == OBSERVER || !matches!(role, "participant" | "moderator") {
-            return Ok(());
-        }
-        self.submit(OBSERVER, room, &[(SLOW_MODE, "5")]);
-        self.settle()?;
-        self.pass_time(1_000 * (seconds + 1))?;
-        let mut said = Vec::new();
-        for wait_ms in [0, 1_000 * (seconds - 1), 1_100] {
-            self.pass_time(wait_ms)?;
-            let number = self.next_number();
-            self.oracle.spoken(&format!("m{number}"), jid, self.people[who].account());
-            let make = |id: &str| {
-                let body = format!("<body>m{number}</body>");
-                format!("<message type='groupchat' id='{id}' to='{jid}'>{body}</message>")
-            };
-            let Some((outcome, _)) = self.attempt(who, make)? else { return Ok(()) };
-            said.push(outcome);
-        }
-        let second = if is_exempt { "result" } else { "policy-violation wait" };
-        let due = ["result", second, "result"];
-        let is_known = self.ledger.option(jid, SLOW_MODE) == Some("5");
-        self.submit(OBSERVER, room, &[(SLOW_MODE, "0")]);
-        self.settle()?;
-        if said != due && is_known && !self.is_faulty {
-            return Err(format!("{standing:?} in slow mode: {said:?}, not {due:?}"));
-        }
-        if !is_exempt && said == due {
-            self.oracle.count("refusals in slow mode");
-        }
-        self.oracle.count("slow modes");
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use tercet::xml::Element;
 use tercet::xmpp::ns;
 
 use super::ROOMS;
-use super::archive::Log;
+use super::archive::{ARCHIVE, Log};
 use super::deeds::PERSISTENT;
 use super::identity::Identities;
 use super::ledger::Ledger;
@@ -218,7 +218,7 @@ impl Oracle {
             if has("201") {
                 ledger.begin_room(room, &person.account());
             }
-            ledger.room(room).note_presence(nick, element);
+            ledger.note_presence(room, nick, element);
             if item.is_some_and(|_| has("307")) {
                 self.count("kicks");
             }
@@ -278,6 +278,7 @@ impl Oracle {
         let book = ledger.room(room);
         book.occupants.clear();
         book.is_certain = false;
+        book.voices.doubt();
     }
 
     fn message(
@@ -369,7 +370,7 @@ impl Oracle {
 
     /// The observer sees that something is said to all.
     fn note_said(&mut self, ledger: &Ledger, room: &str, text: &str) {
-        let is_stored = ledger.option(room, PERSISTENT) == Some("1");
+        let is_stored = [PERSISTENT, ARCHIVE].iter().all(|v| ledger.option(room, v) == Some("1"));
         self.logs.entry(room.to_owned()).or_default().push(text, is_stored);
     }
 

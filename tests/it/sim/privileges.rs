@@ -5,7 +5,8 @@
 
 use tercet::xmpp::ns;
 
-use super::deeds::{MEMBERS_ONLY, MODERATED, SECRET, WHOIS};
+use super::archive::ARCHIVE;
+use super::deeds::{MEMBERS_ONLY, MODERATED, PERSISTENT, SECRET, WHOIS};
 use super::rules::{AFFILIATIONS, Outcomes, Standing};
 
 pub const ALLOW_INVITES: &str = "muc#roomconfig_allowinvites";
@@ -68,6 +69,7 @@ const ANY: Outcomes = &[];
 const DONE: Outcomes = &["result"];
 /// Done, and nothing is answered.
 const SILENCE: Outcomes = &["silence"];
+const NO_SERVICE: Outcomes = &["service-unavailable"];
 const BAD_REQUEST: Outcomes = &["bad-request"];
 const FORBIDDEN: Outcomes = &["forbidden"];
 const CONFLICT: Outcomes = &["conflict"];
@@ -252,7 +254,7 @@ pub const ROWS: &[Row] = &[
         ns::MAM,
         affiliation(
             Request::QueryArchive,
-            &[(MEMBERS_ONLY, "0"), (SECRET, "")],
+            &[(MEMBERS_ONLY, "0"), (SECRET, ""), (PERSISTENT, "1"), (ARCHIVE, "1")],
             [FORBIDDEN, DONE, DONE, DONE, DONE],
         ),
     ),
@@ -260,8 +262,17 @@ pub const ROWS: &[Row] = &[
         ns::MAM,
         affiliation(
             Request::QueryArchive,
-            &[(MEMBERS_ONLY, "1"), (SECRET, "")],
+            &[(MEMBERS_ONLY, "1"), (SECRET, ""), (PERSISTENT, "1"), (ARCHIVE, "1")],
             [FORBIDDEN, &["forbidden", "registration-required"], DONE, DONE, DONE],
+        ),
+    ),
+    // There is none.
+    needs(
+        ns::MAM,
+        affiliation(
+            Request::QueryArchive,
+            &[(MEMBERS_ONLY, "0"), (SECRET, ""), (ARCHIVE, "0")],
+            [FORBIDDEN, NO_SERVICE, NO_SERVICE, NO_SERVICE, NO_SERVICE],
         ),
     ),
     // XEP-0486 §3, §7; XEP-0054 §3.1: there may be none.
@@ -273,9 +284,20 @@ pub const ROWS: &[Row] = &[
         Row {
             request: Request::ListAssignedHats,
             needs: None,
-            given: &[],
-            // It shows addresses, which moderators see anyway.
+            given: &[(WHOIS, "moderators")],
+            // It shows addresses, which these see anyway.
             by_role: [SEE, SEE, SEE, OPEN],
+            by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE],
+        },
+    ),
+    needs(
+        ns::HATS,
+        Row {
+            request: Request::ListAssignedHats,
+            needs: None,
+            given: &[(WHOIS, "anyone")],
+            // It shows addresses, which these see anyway.
+            by_role: [SEE, OPEN, OPEN, OPEN],
             by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE],
         },
     ),
@@ -319,6 +341,7 @@ impl Request {
                 | Self::GetForm
                 | Self::CancelForm
                 | Self::Destroy
+                | Self::ListAssignedHats
         )
     }
 }

@@ -5,6 +5,7 @@
 
 use tercet::xmpp::ns;
 
+use super::archive::ARCHIVE;
 use super::deeds::{Asked, MEMBERS_ONLY, SECRET, WHOIS};
 use super::privileges::{ALLOW_INVITES, ALLOW_PM, CHANGE_SUBJECT, ROWS, Request, Row};
 use super::requests::MAX_USERS;
@@ -144,6 +145,7 @@ impl Sim {
             (ALLOW_PM, "anyone"),
             (ALLOW_INVITES, "0"),
             (CHANGE_SUBJECT, "0"),
+            (ARCHIVE, "1"),
         ];
         let is_given = |var: &str| values.iter().any(|(other, _)| *other == var);
         let rest = base.into_iter().filter(|(var, _)| !is_given(var));
