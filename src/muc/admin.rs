@@ -9,8 +9,12 @@ use super::room::Room;
 use super::{check_reason, invite};
 use crate::cx::Cx;
 use crate::ids::Target;
+use crate::storage::AffiliationEntry;
 use crate::xml::Element;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
+
+/// Bytes of addresses, nicks and reasons in the affiliation list of a room.
+const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A decided set: nothing in it is refused any more.
 #[derive(Default)]
@@ -189,6 +193,7 @@ impl Room {
         self.check_server_admins(&account, &plan.affiliations)?;
         self.check_list(cx, &plan.affiliations)?;
         self.check_nicks(&plan.affiliations, &plan.nicks)?; // §9.3, §9.5
+        self.check_list_bytes(cx, &plan.affiliations, &plan.nicks)?;
         Ok(plan)
     }
 
@@ -286,6 +291,35 @@ impl Room {
         let max = cx.config.limits.room_affiliations;
         if max > 0 && added > removed && self.affiliations.len() + added - removed > max {
             return Err(Condition::ResourceConstraint.into());
+        }
+        Ok(())
+    }
+
+    /// What holds for its texts: a list that is read goes out as one stanza.
+    pub fn check_list_bytes(
+        &self,
+        cx: &Cx,
+        changes: &AffiliationChanges,
+        nicks: &NickChanges,
+    ) -> Result<(), StanzaError> {
+        let bytes = |entry: &AffiliationEntry| {
+            let texts = [entry.nick.as_deref(), entry.reason.as_deref()];
+            entry.jid.as_str().len() + texts.into_iter().flatten().map(str::len).sum::<usize>()
+        };
+        let (mut before, mut after) = (0, 0);
+        for (jid, change) in changes {
+            before += self.affiliations.get(jid).map_or(0, bytes);
+            if change.0 != Affiliation::None {
+                let entry = self.entry_after(jid, change);
+                let nick = nicks.get(jid).cloned().unwrap_or_else(|| entry.nick.clone());
+                after += bytes(&AffiliationEntry { nick, ..entry });
+            }
+        }
+        let is_limited = cx.config.limits.room_affiliations > 0 && after > before;
+        let all = || self.affiliations.values().map(bytes).sum::<usize>();
+        if is_limited && all() + after - before > LIST_BYTES_MAX {
+            let error = StanzaError::new(Condition::ResourceConstraint);
+            return Err(error.with_text("the texts in the lists of the room are too long"));
         }
         Ok(())
     }

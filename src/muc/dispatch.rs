@@ -59,7 +59,7 @@ impl Muc {
                 let key = self.iq_key(cx);
                 match self.live(to) {
                     Some(index) => {
-                        let room = &self.rooms[index];
+                        let room = &mut self.rooms[index];
                         room.handle_seat_request(cx, &key, origin, &stanza, payload)
                     }
                     None => Err(private::refusal_of_outsider(payload)),
@@ -267,6 +267,9 @@ impl Muc {
             Ok(Some(list)) if payload.ns == ns::COMMANDS => rows_of_command(list),
             Ok(Some(list)) => list.children.len(),
             Ok(None) if payload.ns == ns::VCARD_TEMP => VCARD_ROWS,
+            Ok(None) if matches!(&*payload.ns, ns::MUC_ADMIN | ns::MUC_OWNER) => {
+                values_count(payload) * DEAR_ROW
+            }
             _ => 0,
         };
         let rows = rows + std::mem::take(&mut room.rows_read);
@@ -284,6 +287,12 @@ impl Muc {
 /// What the answer to a command has taken: the rows of the table in it.
 fn rows_of_command(command: &Element) -> usize {
     command.elements().map(|form| form.children.len()).sum()
+}
+
+/// How many things a set may have changed: items, or the values of a form.
+fn values_count(element: &Element) -> usize {
+    let inner: usize = element.elements().map(values_count).sum();
+    inner.max(1)
 }
 
 /// An iq get or set to a room.

@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 
 use super::changes::AffiliationChanges;
+use super::nicks::NickChanges;
 use super::presence::Actor;
 use super::room::Room;
 use super::{check_reason, ids, privilege, sanitize};
@@ -26,6 +27,8 @@ use crate::xmpp::{
 const INVITATIONS_MAX: usize = 50;
 /// Invitations that a room remembers: past this the oldest is forgotten.
 const INVITATIONS_OPEN_MAX: usize = 500;
+/// Bytes of them: addresses may be long.
+const INVITATIONS_BYTES_MAX: usize = 256 * 1024;
 /// How long one is remembered.
 const REMEMBERED_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of an id that is kept; an invitation with a longer one gets another.
@@ -43,10 +46,19 @@ struct Invitation {
     since_ms: u64,
 }
 
+impl Invitation {
+    fn bytes(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |jid| jid.as_str().len());
+        let bare = self.invitee.as_str().len() + self.inviter.as_str().len();
+        bare + session + self.from.as_str().len() + self.id.len()
+    }
+}
+
 /// What a room remembers of its invitations.
 #[derive(Default)]
 pub struct Invitations {
-    /// In the order of time. Invariant: at most `INVITATIONS_OPEN_MAX`.
+    /// In the order of time. Invariant: at most `INVITATIONS_OPEN_MAX`, and not more than
+    /// `INVITATIONS_BYTES_MAX` in texts.
     open: VecDeque<Invitation>,
 }
 
@@ -67,10 +79,12 @@ impl Invitations {
     /// A newer invitation takes the place of one by the same person.
     fn remember(&mut self, one: Invitation) {
         self.open.retain(|old| old.invitee != one.invitee || old.inviter != one.inviter);
-        if self.open.len() >= INVITATIONS_OPEN_MAX {
-            self.open.pop_front();
-        }
         self.open.push_back(one);
+        let mut bytes: usize = self.open.iter().map(Invitation::bytes).sum();
+        while self.open.len() > INVITATIONS_OPEN_MAX || bytes > INVITATIONS_BYTES_MAX {
+            let Some(oldest) = self.open.pop_front() else { return };
+            bytes -= oldest.bytes();
+        }
     }
 
     fn take(&mut self, is_it: impl Fn(&Invitation) -> bool) -> Option<Invitation> {
@@ -127,6 +141,7 @@ fn invite(
     if !changes.is_empty() {
         room.backlog.check()?;
         room.check_list(cx, &changes)?;
+        room.check_list_bytes(cx, &changes, &NickChanges::new())?;
         room.store_affiliations(cx, &changes)?;
         room.take_affiliations(&changes);
         for (jid, (affiliation, _)) in &changes {

@@ -74,10 +74,17 @@ impl Room {
         let message = self.reflection(cx, &speaker, message);
         let envelope = Envelope::new(&message);
         let author = Some(Author { occupant: &speaker, session_jid: &session_jid });
+        let tombstone = match &original {
+            Some(original) => {
+                let id = message.id.as_deref().unwrap_or(archive::stanza_id(&self.jid, &message));
+                let retracted = retract::retracted(id, cx.now.unix_ms);
+                Some((original, self.store_tombstone(cx, original, &retracted)?))
+            }
+            None => None,
+        };
         self.archive(cx, author, &message, &envelope)?;
-        if let Some(original) = original {
-            let id = message.id.as_deref().unwrap_or(archive::stanza_id(&self.jid, &message));
-            self.put_tombstone(cx, &original, &retract::retracted(id, cx.now.unix_ms))?;
+        if let Some((original, tombstone)) = tombstone {
+            self.take_tombstone(original, &tombstone);
         }
         self.note_spoken(cx, &speaker, has_body);
         self.count_message(cx, &message);

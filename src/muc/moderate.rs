@@ -55,8 +55,9 @@ impl Room {
             retract::retracted(message.id.as_deref().unwrap_or_default(), cx.now.unix_ms)
                 .with_child(moderated)
                 .with_child_opt(reason);
+        let tombstone = self.store_tombstone(cx, &original, &retracted)?;
         self.archive(cx, None, &message, &envelope)?;
-        self.put_tombstone(cx, &original, &retracted)?;
+        self.take_tombstone(&original, &tombstone);
         self.remember(cx, None, &message, &envelope);
         self.push_to_all(cx, &envelope);
         cx.reply(request.origin, request.stanza, None);

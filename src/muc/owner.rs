@@ -4,6 +4,7 @@
 
 use super::changes::{AffiliationChanges, RoleChanges};
 use super::config_form::Draft;
+use super::nicks::NickChanges;
 use super::presence::Notice;
 use super::room::Room;
 use crate::config::{RoomOptions, Whois};
@@ -106,6 +107,7 @@ impl Room {
                 Condition::Conflict if self.lock.is_some() => Condition::NotAcceptable.into(),
                 _ => error,
             })?;
+            self.check_list_bytes(cx, &changes, &NickChanges::new())?;
         }
         self.store_configuration(cx, &draft.options, &changes)?;
         self.lock = None; // §10.1.2, §10.1.3: now it exists.

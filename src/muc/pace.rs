@@ -6,8 +6,9 @@
 //! sessions (XEP-0500 §8). Slow mode and the owner's limits are for messages to all, and spare
 //! admins and owners (XEP-0500 §6). The service's limit spares nobody and counts whatever the room
 //! has to pass on: messages to all, to one, and about the room (invitations, requests for voice),
-//! joins, changes of nick and of presence, registrations; wrong passwords too. Going is never
-//! refused; a resync that changes nothing costs of the allowance (allowance.rs) alone.
+//! requests to other sessions, joins, changes of nick and of presence, registrations; wrong
+//! passwords too. Going is never refused; a resync that changes nothing costs of the allowance
+//! (allowance.rs) alone.
 //!
 //! Rates are token buckets in whole numbers. An account is remembered while it has to wait for
 //! something, at most [`ACCOUNTS_MAX`] of them; a persistent room that is not in memory leaves

@@ -356,8 +356,12 @@ impl Room {
     }
 }
 
-/// The payload of a client's presence, without what only the room may say.
+/// The payload of a client's presence, without what only the room may say; nothing of one that is
+/// too large to be kept, for a farewell may have to wait (backlog.rs).
 pub fn payload_of(room: &BareJid, stanza: &Stanza) -> Payload {
+    if stanza.check_can_be_kept().is_err() {
+        return Payload::default();
+    }
     let children = stanza.elements().filter(|element| sanitize::is_allowed(room, element));
     Payload { children: children.cloned().map(Node::Element).collect(), lang: stanza.lang.clone() }
 }

@@ -11,7 +11,10 @@ use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
 use crate::xml::{Element, Node};
-use crate::xmpp::{Condition, IqType, MessageType, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{Condition, IqType, MessageType, Role, Stanza, StanzaError, StanzaKind, ns};
+
+/// Bytes of the id of an iq to a seat.
+const REQUEST_ID_BYTES_MAX: usize = 1_024;
 
 /// The refusal of an iq to a seat by somebody outside (WIRE 29): split by payload.
 pub fn refusal_of_outsider(payload: &Element) -> StanzaError {
@@ -44,14 +47,15 @@ impl Room {
             return Err(Condition::BadRequest.into());
         }
         let sender = self.occupant_at(&message.from).ok_or_else(super::not_in_room)?;
-        if kind != MessageType::Error {
+        if kind == MessageType::Error {
+            // There is nothing that it could be the answer to.
+            privilege::check_private(&self.options, Role::Moderator)?;
+        } else {
             privilege::check_private(&self.options, sender.role)?;
         }
         let key = self.occupant_named(nick).ok_or(Condition::ItemNotFound)?.key;
-        if kind != MessageType::Error {
-            let account = sender.account.clone();
-            self.spend(cx, &account)?;
-        }
+        let account = sender.account.clone();
+        self.spend(cx, &account)?;
         let (Some(sender), Some(target)) = (self.occupant_at(&message.from), self.occupant(key))
         else {
             return Ok(());
@@ -64,6 +68,12 @@ impl Room {
             lang: message.lang,
             children: sanitize::children(&self.jid, message.children),
         };
+        if kind == MessageType::Error {
+            // The error alone: else whoever may not send private messages could do it this way.
+            let is_error =
+                |node: &Node| matches!(node, Node::Element(child) if child.is("error", ns::CLIENT));
+            relayed.children.retain(is_error);
+        }
         sanitize::errors(&mut relayed.children);
         relayed = relayed
             .with_child(presence::occupant_id(sender))
@@ -77,13 +87,14 @@ impl Room {
 
     /// An iq get or set to a seat (§17.4).
     pub fn handle_seat_request(
-        &self,
+        &mut self,
         cx: &mut Cx,
         key: &hmac::Key,
         origin: Target,
         iq: &Stanza,
         payload: &Element,
     ) -> Result<(), StanzaError> {
+        let id = iq.id.as_deref().unwrap_or_default();
         let Some(asker) = self.occupant_at(&iq.from) else {
             return Err(refusal_of_outsider(payload));
         };
@@ -94,16 +105,28 @@ impl Room {
             cx.reply(origin, iq, None); // XEP-0410 §3.3
             return Ok(());
         }
+        if id.len() > REQUEST_ID_BYTES_MAX {
+            // Its answer holds it, and ours: too large an answer would end the other's stream.
+            return Err(StanzaError::new(Condition::PolicyViolation).with_text("a shorter id"));
+        }
+        // §17.4: what the account itself answers goes to the bare address.
+        let is_for_account =
+            matches!(&*payload.ns, ns::VCARD_TEMP) || payload.ns.starts_with(ns::PUBSUB);
+        if !is_for_account {
+            let account = asker.account.clone();
+            self.spend(cx, &account)?;
+        }
+        let (Some(asker), Some(target)) = (self.occupant_at(&iq.from), self.occupant_named(nick))
+        else {
+            return Ok(());
+        };
         let seat = asker.seat(&iq.from).ok_or_else(super::not_in_room)?;
         let back = Return {
             occupant: asker.key,
             seat: seat.number,
             nick: nick.to_owned(),
-            id: iq.id.clone().unwrap_or_default(),
+            id: id.to_owned(),
         };
-        // §17.4: what the account itself answers goes to the bare address.
-        let is_for_account =
-            matches!(&*payload.ns, ns::VCARD_TEMP) || payload.ns.starts_with(ns::PUBSUB);
         let answerer: &Seat = target.seats.first().expect("an occupant has a seat");
         let asked = if is_for_account { answerer.jid.bare_str() } else { answerer.jid.as_str() };
         let id = back.encode(key, &self.incarnation(), asked);

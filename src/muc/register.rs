@@ -255,6 +255,7 @@ impl Room {
         self.backlog.check()?;
         self.check_list(cx, &changes)?;
         self.check_nicks(&changes, &nicks)?;
+        self.check_list_bytes(cx, &changes, &nicks)?;
         self.store_affiliations(cx, &changes)?;
         self.store_nicks(cx, &changes, &nicks)?;
         self.take_affiliations(&changes);

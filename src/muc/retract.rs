@@ -112,19 +112,24 @@ impl Room {
         Ok(Some(original).filter(|original| !original.is_retracted))
     }
 
-    /// Puts a tombstone in the place of a message.
-    pub fn put_tombstone(
+    /// Writes a tombstone in the place of a message in the archive, and returns it. To be done
+    /// before the retraction is archived, which may drive the message out of a full archive.
+    pub fn store_tombstone(
         &mut self,
         cx: &mut Cx,
         original: &Original,
         retracted: &Element,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Envelope, StorageError> {
         let envelope = Envelope::new(&tombstone(&self.jid, &original.stanza, retracted));
         if let Some(archived) = &original.archived {
             cx.storage.archive_replace(&self.jid, archived, &envelope.to_vec())?;
             self.mark_written(cx);
         }
-        self.history.replace(&self.jid, &original.id, &envelope);
-        Ok(())
+        Ok(envelope)
+    }
+
+    /// Puts a tombstone that is written in the place of a message in the history.
+    pub fn take_tombstone(&mut self, original: &Original, tombstone: &Envelope) {
+        self.history.replace(&self.jid, &original.id, tombstone);
     }
 }

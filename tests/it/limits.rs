@@ -5,6 +5,7 @@
 mod connections;
 mod crowd;
 mod disk;
+mod features;
 mod input;
 mod logins;
 mod output;
