@@ -199,34 +199,14 @@ impl Sim {
         if !person.is_ready() || !is_out || self.is_slow(who) || !self.is_known(room) {
             return Ok(());
         }
-        let option = |var| self.ledger.option(room_jid, var).map(str::to_owned);
-        let (Some(members), Some(secret), Some(max), Some(moderated)) =
-            (option(MEMBERS_ONLY), option(SECRET), option(MAX_USERS), option(MODERATED))
-        else {
+        let moderated = self.ledger.option(room_jid, MODERATED).map(str::to_owned);
+        let way_in = self.way_in(who, room, nick, password);
+        let (Some(moderated), Some((obstacles, is_shared))) = (moderated, way_in) else {
             return Ok(());
         };
         let account = self.people[who].account();
-        let book = self.ledger.room(room_jid);
-        let affiliation = book.affiliation(&account).to_owned();
+        let affiliation = self.ledger.room(room_jid).affiliation(&account).to_owned();
         let prepared = nick.replace('Ｒ', "R");
-        let folded = prepared.to_lowercase();
-        let holder = book.occupants.iter().find(|(other, _)| other.to_lowercase() == folded);
-        let is_taken = holder.is_some_and(|(_, seen)| seen.account() != account);
-        let is_shared = holder.is_some_and(|(_, seen)| seen.account() == account);
-        let is_admin = matches!(affiliation.as_str(), "admin" | "owner");
-        let is_full = max.parse().is_ok_and(|max: usize| book.occupants.len() >= max);
-        let obstacles: Vec<Obstacle> = [
-            (Obstacle::NoNick, nick.is_empty()),
-            (Obstacle::InvisibleNick, nick == " "),
-            (Obstacle::Banned, affiliation == "outcast"),
-            (Obstacle::NotMember, members == "1" && affiliation == "none"),
-            (Obstacle::WrongPassword, !secret.is_empty() && secret != password),
-            (Obstacle::NickTaken, is_taken),
-            (Obstacle::Full, is_full && !is_admin && !is_shared),
-        ]
-        .into_iter()
-        .filter_map(|(obstacle, is_there)| is_there.then_some(obstacle))
-        .collect();
         let mut due = vec![join_outcome(&obstacles)];
         if due[0] == "result" && self.may_be_reserved(room, &prepared, &account) {
             due.push("conflict");
@@ -254,6 +234,42 @@ impl Sim {
             }
             None => Ok(()),
         }
+    }
+
+    /// What stands in the way of somebody who would enter, in the order of being looked at; and
+    /// whether the nick would be shared with another session. `None`: the room is not known well.
+    fn way_in(
+        &mut self,
+        who: usize,
+        room: usize,
+        nick: &str,
+        password: &str,
+    ) -> Option<(Vec<Obstacle>, bool)> {
+        let option = |var| self.ledger.option(ROOMS[room], var).map(str::to_owned);
+        let (members, secret, max) = (option(MEMBERS_ONLY)?, option(SECRET)?, option(MAX_USERS)?);
+        let account = self.people[who].account();
+        let book = self.ledger.room(ROOMS[room]);
+        let affiliation = book.affiliation(&account).to_owned();
+        let prepared = nick.replace('Ｒ', "R");
+        let folded = prepared.to_lowercase();
+        let holder = book.occupants.iter().find(|(other, _)| other.to_lowercase() == folded);
+        let is_taken = holder.is_some_and(|(_, seen)| seen.account() != account);
+        let is_shared = holder.is_some_and(|(_, seen)| seen.account() == account);
+        let is_admin = matches!(affiliation.as_str(), "admin" | "owner");
+        let is_full = max.parse().is_ok_and(|max: usize| book.occupants.len() >= max);
+        let obstacles: Vec<Obstacle> = [
+            (Obstacle::NoNick, nick.is_empty()),
+            (Obstacle::InvisibleNick, nick == " "),
+            (Obstacle::Banned, affiliation == "outcast"),
+            (Obstacle::NotMember, members == "1" && affiliation == "none"),
+            (Obstacle::WrongPassword, !secret.is_empty() && secret != password),
+            (Obstacle::NickTaken, is_taken),
+            (Obstacle::Full, is_full && !is_admin && !is_shared),
+        ]
+        .into_iter()
+        .filter_map(|(obstacle, is_there)| is_there.then_some(obstacle))
+        .collect();
+        Some((obstacles, is_shared))
     }
 
     /// The role with which somebody comes in: by the affiliation, or with the voice that it had.
