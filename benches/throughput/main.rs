@@ -3,10 +3,10 @@
 //! Starts Tercet with all limits off, on core 0, and loads it from core 1 in the scenarios login,
 //! idle, muc, chat and join, in the clear and over TLS; beside it, in the same run, a bare fan-out
 //! loop that does no XMPP work: the limit. The scenario big is a room of 5,000 on a server with its
-//! default limits, in the clear alone: nobody who reads may be cut. With `--target` it loads any other XMPP server on this
-//! machine instead, which must have accounts `b00000`, `b00001`, … (2,000 of them, 5,000 for
-//! big; 300 with `--quick`) with the password `bench` and no rate limits. `benches/throughput/prosody` does that
-//! for Prosody.
+//! default limits, in the clear alone: nobody who reads may be cut. With `--target` it loads any
+//! other XMPP server on this machine instead, which must have accounts `b00000`, `b00001`, …
+//! (2,000 of them, 5,000 for big; 300 with `--quick`) with the password `bench` and no rate limits.
+//! `benches/throughput/prosody` does that for Prosody.
 //!
 //! It prints one Markdown table. Each delivery is checked: at each receiver, in order, once; a
 //! wrong count, a stream error or a bad end of the server fails the run. It prints figures and

@@ -24,7 +24,7 @@ use super::versions::Step;
 use crate::config::Whois;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
-use crate::xmpp::{Affiliation, BareJid, Condition, PresenceType, Role, Stanza, StanzaError};
+use crate::xmpp::{BareJid, Condition, PresenceType, Role, Stanza, StanzaError};
 
 pub use telling::Telling;
 
@@ -257,23 +257,19 @@ impl Room {
         {
             is_first |= matches!(item.news, News::Show { is_first: true, .. });
             saying.reason = saying.reason.or_else(|| item.saying.reason.clone());
-            let account = self.occupant(key).map(|o| (o.account.clone(), o.affiliation));
-            if let (Some((account, affiliation)), Some(step)) = (account, item.step.clone()) {
-                self.put_step(number, &item, step, &account, affiliation);
+            let account = self.occupant(key).map(|occupant| occupant.account.clone());
+            if let (Some(account), Some(step)) = (account, item.step.clone()) {
+                self.put_step(number, &item, step, &account);
             }
         }
         self.queue(cx, News::Show { key, is_first }, saying, notice.step.cloned());
     }
 
-    /// A presence that is not to be told any more was to tell of a version, too: a message does.
-    fn put_step(
-        &mut self,
-        number: u64,
-        item: &Item,
-        step: Step,
-        account: &BareJid,
-        affiliation: Affiliation,
-    ) {
+    /// A presence that is not to be told any more was to tell of a version, too: a message does,
+    /// with what the list says, which of an admin of the server is not what its presence says.
+    fn put_step(&mut self, number: u64, item: &Item, step: Step, account: &BareJid) {
+        let entry = self.affiliations.get(account);
+        let affiliation = entry.map(|entry| entry.affiliation).unwrap_or_default();
         let message = self.absent_message(account, affiliation, item.saying.reason.as_deref());
         let (news, saying) = (News::Absent { message }, Saying::default());
         let (step, queued_ms, audiences) = (Some(step), item.queued_ms, Audiences::default());
@@ -320,7 +316,7 @@ impl Room {
             let news = News::Past { occupant, kind, payload, was_open };
             self.backlog.put(number, Item { news, audiences: Audiences::default(), ..item });
         } else if let Some(step) = item.step.clone() {
-            self.put_step(number, &item, step, &occupant.account, occupant.affiliation);
+            self.put_step(number, &item, step, &occupant.account);
         }
     }
 
@@ -359,10 +355,8 @@ impl Room {
                 News::Past { occupant, .. } => Some(&**occupant),
                 News::Absent { .. } => None,
             };
-            if let Some((account, affiliation)) =
-                occupant.map(|o| (o.account.clone(), o.affiliation))
-            {
-                self.put_step(number, &item, step, &account, affiliation);
+            if let Some(account) = occupant.map(|occupant| occupant.account.clone()) {
+                self.put_step(number, &item, step, &account);
             }
         }
         for key in self.keys() {

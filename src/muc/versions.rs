@@ -1,9 +1,9 @@
 //! Versions of the affiliation list (XEP-0463): who comes back hears only what has changed.
 //!
 //! A version is the number of changes before it, as a string that nobody can guess or read: masked
-//! and tagged with the secret of the room, so that a room made anew knows none of the old ones. Only who asks
-//! for versions when joining is sent any, and only who may read some list: everybody gets the
-//! part that the lists of §9 and §10 would show (advisory a14), and `forbidden` when that is none.
+//! and tagged with the secret of the room, so that a room made anew knows none of the old ones.
+//! Only who asks for versions when joining is sent any, and only who may read some list: everybody
+//! gets the part that the lists of §9 and §10 would show (advisory a14), and `forbidden` when that is none.
 //! A difference holds states as they are now and the removal of what its reader knew, so that
 //! nothing of what came and went in between is disclosed.
 

@@ -9,7 +9,8 @@ use super::*;
 use crate::muc::room::Room;
 use crate::storage::Fault;
 
-const USERS: usize = 7;
+const ACCOUNTS: usize = 7;
+const USERS: usize = 10;
 /// The owner, who alone is never touched.
 const OWNER: usize = 0;
 
@@ -27,6 +28,8 @@ struct Client {
     /// Its nick, while it believes to be in the room.
     nick: Option<String>,
     others: BTreeMap<String, Look>,
+    /// It saw real addresses when it last listened: what one request changes is told one by one.
+    saw: bool,
     /// The affiliation list as it knows it.
     version: Option<String>,
     list: BTreeMap<String, String>,
@@ -114,9 +117,11 @@ impl Play {
     fn new(seed: u64) -> Self {
         let mut world = World::new();
         let client = |number| {
-            let user = world.user(&format!("u{number}@localhost/r"));
+            // The last ones are second sessions of others.
+            let resource = if number < ACCOUNTS { "r" } else { "s" };
+            let user = world.user(&format!("u{}@localhost/{resource}", number % ACCOUNTS));
             let (others, list) = (BTreeMap::new(), BTreeMap::new());
-            Client { user, nick: None, others, version: None, list }
+            Client { user, nick: None, others, saw: false, version: None, list }
         };
         let clients = (0..USERS).map(client).collect();
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
@@ -150,9 +155,10 @@ impl Play {
             let room = self.world.muc.rooms.iter().next().map(|(_, room)| room);
             let viewer = room.and_then(|room| room.occupant_at(&client.user.jid));
             let may_see = viewer.is_some_and(|viewer| room.is_some_and(|r| r.sees_jids(viewer)));
+            let saw = std::mem::replace(&mut client.saw, may_see);
             for stanza in stanzas {
                 self.log.push(format!("    {} < {}", client.user.jid, short(&stanza)));
-                if let Err(wrong) = client.hear(&stanza, may_see) {
+                if let Err(wrong) = client.hear(&stanza, may_see || saw) {
                     let jid = &client.user.jid;
                     panic!("{jid}: {wrong}: {stanza:?}\n{}", self.log.join("\n"));
                 }
@@ -161,10 +167,11 @@ impl Play {
     }
 
     fn act(&mut self) {
-        let who = 1 + self.dice.below(USERS - 1);
+        let who =
+            [1 + self.dice.below(ACCOUNTS - 1), 8 + self.dice.below(2)][self.dice.below(4) / 3];
         let user = self.clients[who].user.clone();
         let owner = self.clients[OWNER].user.clone();
-        let nick = format!("N{}", self.dice.below(USERS + 1));
+        let nick = format!("N{}", self.dice.below(ACCOUNTS + 1));
         let pick = |dice: &mut Dice, values: &[&'static str]| values[dice.below(values.len())];
         let deed = self.dice.below(15);
         self.log.push(format!("{deed} {who} {nick}"));
@@ -179,13 +186,15 @@ impl Play {
                 let affiliation = pick(&mut self.dice, &["none", "member", "admin", "outcast"]);
                 let item = |who| {
                     format!(
-                        "<item jid='u{who}@localhost' affiliation='{affiliation}'>\
-                         <reason>why</reason></item>"
+                        "<item jid='u{}@localhost' affiliation='{affiliation}'>\
+                         <reason>why</reason></item>",
+                        who % ACCOUNTS
                     )
                 };
-                let other = 1 + self.dice.below(USERS + 2);
+                let other = 1 + self.dice.below(ACCOUNTS + 2);
                 let items = format!("{}{}", item(who), item(other));
-                return self.world.admin(&owner, &items).expect("an owner may");
+                let _ = self.world.admin(&owner, &items);
+                return;
             }
             8 | 9 => {
                 let role = pick(&mut self.dice, &["none", "visitor", "participant", "moderator"]);
@@ -197,6 +206,14 @@ impl Play {
             11 => ("roomconfig_moderatedroom", pick(&mut self.dice, &["0", "1"])),
             13 => return self.join(OWNER, "N0"),
             12 => ("roomconfig_membersonly", pick(&mut self.dice, &["0", "0", "0", "1"])),
+            14 => {
+                let mut config = Config::clone(&self.world.cx.config);
+                let admin = jid(&format!("u{}@localhost", 1 + self.dice.below(2))).to_bare();
+                let is_one = self.dice.below(2) == 0;
+                config.admin.jids = if is_one { [admin].into() } else { [].into() };
+                self.world.cx.config = Rc::new(config);
+                return self.world.muc.handle_reload(&mut self.world.cx);
+            }
             _ => {
                 let all = ["moderator", "participant", "visitor"];
                 let shown = all[..1 + self.dice.below(3)].to_vec();

@@ -189,3 +189,20 @@ fn history_is_bounded_in_bytes_and_wishes_are_heard() {
     assert_eq!(delay.attr("from"), Some(ROOM));
     assert_eq!(delay.attr("stamp"), Some("2023-11-14T22:13:35Z"));
 }
+
+#[test]
+fn who_is_told_everything_again_and_again_has_to_wait() {
+    let mut world = World::new();
+    let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    world.room(&[(&owner, "R"), (&guest, "J")]);
+    // As after many in a large room.
+    world.muc.allowances.charge(&guest.jid.to_bare(), 99_999, world.cx.now);
+    world.join(&guest, "J").expect("the last one");
+    world.bytes(&guest);
+    refused(world.join(&guest, "J"), Condition::ResourceConstraint);
+    assert!(world.bytes(&guest).is_empty());
+    world.say(&guest, "<body>Still here</body>").expect("it is in the room");
+    world.join(&owner, "R").expect("each has its own");
+    world.cx.now.mono_ms += 1_000;
+    world.join(&guest, "J").expect("some time later");
+}

@@ -23,7 +23,10 @@ impl Oracle {
         let is_admin = matches!(ledger.room(room).affiliation(&account), "admin" | "owner");
         let is_form = element.name == "message" && element.child("x", ns::DATA).is_some();
         let is_command = element.child("command", ns::COMMANDS).is_some();
-        is_admin && (archived(element).is_some() || is_form || is_command)
+        // A moderator's other sessions ask by the account as well.
+        let is_moderator = ledger.room(room).role_of(&account) == "moderator";
+        let is_answer = archived(element).is_some() || is_command;
+        is_answer && (is_admin || is_moderator) || is_form && is_admin
     }
 
     /// ADVISORIES a17.

@@ -85,6 +85,9 @@ const ASKED: Outcomes = &["silence", "policy-violation wait"];
 const CARD: Outcomes = &["result", "item-not-found"];
 /// Nobody is told where the invited has no session (RFC 6121 §8.5.2.2.1), unless it comes back.
 const INVITED: Outcomes = &["silence", "service-unavailable"];
+/// XEP-0050 §4.4: of type cancel.
+const NO_COMMAND: Outcomes = &["forbidden cancel"];
+const OPEN_COMMAND: Outcomes = &["result", "forbidden cancel"];
 const OPEN: Outcomes = &["result", "forbidden"];
 const MAY_WHISPER: Outcomes = &["silence", "forbidden"];
 const NO_MODERATOR: Outcomes = &["forbidden", "forbidden modify", "not-acceptable cancel"];
@@ -286,8 +289,8 @@ pub const ROWS: &[Row] = &[
             needs: None,
             given: &[(WHOIS, "moderators")],
             // It shows addresses, which these see anyway.
-            by_role: [SEE, SEE, SEE, OPEN],
-            by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE],
+            by_role: [SEE, SEE, SEE, OPEN_COMMAND],
+            by_affiliation: [NO_COMMAND, NO_COMMAND, NO_COMMAND, OPEN_COMMAND, DONE],
         },
     ),
     needs(
@@ -297,8 +300,8 @@ pub const ROWS: &[Row] = &[
             needs: None,
             given: &[(WHOIS, "anyone")],
             // It shows addresses, which these see anyway.
-            by_role: [SEE, OPEN, OPEN, OPEN],
-            by_affiliation: [FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN, DONE],
+            by_role: [SEE, OPEN_COMMAND, OPEN_COMMAND, OPEN_COMMAND],
+            by_affiliation: [NO_COMMAND, NO_COMMAND, NO_COMMAND, OPEN_COMMAND, DONE],
         },
     ),
 ];

@@ -199,14 +199,56 @@ impl Sim {
         if !person.is_ready() || !is_out || self.is_slow(who) || !self.is_known(room) {
             return Ok(());
         }
-        let option = |var| self.ledger.option(room_jid, var).map(str::to_owned);
-        let (Some(members), Some(secret), Some(max), Some(moderated)) =
-            (option(MEMBERS_ONLY), option(SECRET), option(MAX_USERS), option(MODERATED))
-        else {
+        let moderated = self.ledger.option(room_jid, MODERATED).map(str::to_owned);
+        let way_in = self.way_in(who, room, nick, password);
+        let (Some(moderated), Some((obstacles, is_shared))) = (moderated, way_in) else {
             return Ok(());
         };
         let account = self.people[who].account();
-        let book = self.ledger.room(room_jid);
+        let affiliation = self.ledger.room(room_jid).affiliation(&account).to_owned();
+        let prepared = nick.replace('Ｒ', "R");
+        let mut due = vec![join_outcome(&obstacles)];
+        if due[0] == "result" && self.may_be_reserved(room, &prepared, &account) {
+            due.push("conflict");
+        }
+        let to = if nick.is_empty() { String::new() } else { format!("/{}", escape(nick)) };
+        let x = format!("<x xmlns='{}'><password>{password}</password></x>", ns::MUC);
+        let wrong = |why: String| format!("{obstacles:?}: {why}");
+        let id = format!("try-{}", self.count + 1);
+        self.people[who].joins.push((room_jid.to_owned(), id));
+        let presence = |id: &str| format!("<presence id='{id}' to='{room_jid}{to}'>{x}</presence>");
+        let tried = self.attempt_expecting(who, presence, &due).map_err(wrong)?;
+        match tried {
+            Some((outcome, _)) if outcome == "result" => {
+                self.oracle.count("joins as predicted");
+                let due = self.role_due(room, &account, &affiliation, &moderated);
+                let stay = self.people[who].stays.get(room_jid);
+                let is = stay.map(|stay| stay.role.as_str());
+                let is_voice = matches!(is, Some("visitor" | "participant"));
+                let is_right = is_shared || is == due || due.is_none() && is_voice;
+                if is_right { Ok(()) } else { Err(format!("{due:?} is due, but {stay:?}")) }
+            }
+            Some(_) => {
+                self.oracle.count("refused joins as predicted");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the way of somebody who would enter, in the order of being looked at; and
+    /// whether the nick would be shared with another session. `None`: the room is not known well.
+    fn way_in(
+        &mut self,
+        who: usize,
+        room: usize,
+        nick: &str,
+        password: &str,
+    ) -> Option<(Vec<Obstacle>, bool)> {
+        let option = |var| self.ledger.option(ROOMS[room], var).map(str::to_owned);
+        let (members, secret, max) = (option(MEMBERS_ONLY)?, option(SECRET)?, option(MAX_USERS)?);
+        let account = self.people[who].account();
+        let book = self.ledger.room(ROOMS[room]);
         let affiliation = book.affiliation(&account).to_owned();
         let prepared = nick.replace('Ｒ', "R");
         let folded = prepared.to_lowercase();
@@ -227,47 +269,31 @@ impl Sim {
         .into_iter()
         .filter_map(|(obstacle, is_there)| is_there.then_some(obstacle))
         .collect();
-        let mut due = vec![join_outcome(&obstacles)];
-        if due[0] == "result" && self.may_be_reserved(room, &prepared, &account) {
-            due.push("conflict");
+        Some((obstacles, is_shared))
+    }
+
+    /// The role with which somebody comes in: by the affiliation, or with the voice that it had.
+    /// `None`: it is not known with or without voice.
+    fn role_due(
+        &mut self,
+        room: usize,
+        account: &str,
+        affiliation: &str,
+        moderated: &str,
+    ) -> Option<&'static str> {
+        let rank = AFFILIATIONS.iter().position(|name| *name == affiliation)?;
+        let (_, roles) = DEFAULT_ROLES.iter().find(|(value, _)| *value == moderated)?;
+        let role = roles[rank];
+        if moderated != "1" || !matches!(role, "visitor" | "participant") {
+            return Some(role);
         }
-        let to = if nick.is_empty() { String::new() } else { format!("/{}", escape(nick)) };
-        let x = format!("<x xmlns='{}'><password>{password}</password></x>", ns::MUC);
-        let wrong = |why: String| format!("{obstacles:?}: {why}");
-        let id = format!("try-{}", self.count + 1);
-        self.people[who].joins.push((room_jid.to_owned(), id));
-        let presence = |id: &str| format!("<presence id='{id}' to='{room_jid}{to}'>{x}</presence>");
-        let tried = self.attempt_expecting(who, presence, &due).map_err(wrong)?;
-        match tried {
-            Some((outcome, _)) if outcome == "result" => {
-                self.oracle.count("joins as predicted");
-                let rank = AFFILIATIONS.iter().position(|name| *name == affiliation);
-                let roles = DEFAULT_ROLES.iter().find(|(value, _)| *value == moderated);
-                let role = roles.zip(rank).map(|((_, roles), rank)| roles[rank]);
-                let due = match role {
-                    Some(role @ ("visitor" | "participant")) if moderated == "1" => {
-                        // What a lost commit takes back was forgotten all the same.
-                        let voices = &self.ledger.room(room_jid).voices;
-                        let kept = voices.role(&account, role).filter(|_| !self.is_faulty);
-                        if kept.is_some_and(|kept| kept != role) {
-                            self.oracle.count("voices kept");
-                        }
-                        kept
-                    }
-                    role => role,
-                };
-                let stay = self.people[who].stays.get(room_jid);
-                let is = stay.map(|stay| stay.role.as_str());
-                let is_voice = matches!(is, Some("visitor" | "participant"));
-                let is_right = is_shared || is == due || due.is_none() && is_voice;
-                if is_right { Ok(()) } else { Err(format!("{due:?} is due, but {stay:?}")) }
-            }
-            Some(_) => {
-                self.oracle.count("refused joins as predicted");
-                Ok(())
-            }
-            None => Ok(()),
+        // What a lost commit takes back was forgotten all the same.
+        let voices = &self.ledger.room(ROOMS[room]).voices;
+        let kept = voices.role(account, role).filter(|_| !self.is_faulty);
+        if kept.is_some_and(|kept| kept != role) {
+            self.oracle.count("voices kept");
         }
+        kept
     }
 
     /// True when the nick may be reserved for another account.
