@@ -7,6 +7,11 @@ use crate::xmpp::{BareJid, Jid, ns};
 
 /// The namespace of delayed delivery before XEP-0203.
 const LEGACY_DELAY: &str = "jabber:x:delay";
+/// Hats as servers told them before XEP-0317 had a namespace that clients know.
+const LEGACY_HATS: &[&str] = &["http://prosody.im/protocol/hats:1", "xmpp:prosody.im/hats:1"];
+/// Moderation before XEP-0425 0.3, and what it was wrapped in (XEP-0422).
+const LEGACY_MODERATE: &str = "urn:xmpp:message-moderate:0";
+const FASTEN: &str = "urn:xmpp:fasten:0";
 /// Extended addressing (XEP-0033).
 const ADDRESS: &str = "http://jabber.org/protocol/address";
 
@@ -15,7 +20,11 @@ pub fn is_allowed(room: &BareJid, element: &Element) -> bool {
     let is_ours = |name: &str| element.attr(name).is_some_and(|text| names_room(room, text));
     match &*element.ns {
         ns::MUC | ns::MUC_USER | ns::MUC_ADMIN | ns::MUC_OWNER => false,
-        ns::OCCUPANT_ID | ns::HATS | ns::MODERATE => false,
+        ns::OCCUPANT_ID | ns::HATS | ns::MODERATE | LEGACY_MODERATE => false,
+        // The archive and the versions of the lists are the room's, whoever believes a nick.
+        ns::MAM | ns::MUC_AFFILIATIONS => false,
+        FASTEN => element.elements().all(|child| child.ns != LEGACY_MODERATE),
+        other if LEGACY_HATS.contains(&other) => false,
         // A tombstone is the room's (XEP-0424 §4).
         ns::RETRACT => element.name != "retracted",
         ns::SID => element.name != "stanza-id" || !is_ours("by"),
@@ -100,6 +109,14 @@ mod tests {
             (element("occupant-id", ns::OCCUPANT_ID).with_attr("id", "1"), false),
             (element("hats", ns::HATS), false),
             (element("moderated", ns::MODERATE), false),
+            (element("moderated", LEGACY_MODERATE), false),
+            (element("apply-to", FASTEN).with_child(element("moderated", LEGACY_MODERATE)), false),
+            (element("apply-to", FASTEN), true),
+            (element("hats", LEGACY_HATS[0]), false),
+            (element("result", ns::MAM), false),
+            (element("mav", ns::MUC_AFFILIATIONS), false),
+            (element("forwarded", ns::FORWARD), true),
+            (element("x", "vcard-temp:x:update"), true),
             (element("retracted", ns::RETRACT), false),
             (element("retract", ns::RETRACT), true),
             (element("stanza-id", ns::SID).with_attr("by", "room@conference.localhost"), false),
