@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::error::ConfigError;
-use super::file::File;
+use super::file::{self, File};
 use super::read::Places;
 use super::{
-    Admin, C2s, Config, Limits, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX, Registration,
-    RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl, Shutdown, StorageOptions, Tls,
+    Accounts, Admin, C2s, Config, Contact, Limits, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX,
+    Registration, RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl, Shutdown, StorageOptions, Tls,
 };
 use crate::xmpp::{BareJid, Role};
 
@@ -30,6 +30,9 @@ const OUTBOX_SPARE_BYTES: usize = 65_536;
 
 /// Seconds in a year: no deadline is longer.
 const SECONDS_MAX: u64 = 31_536_000;
+
+/// Seconds that a lost session may wait: a day.
+const RESUME_SECONDS_MAX: u64 = 86_400;
 
 /// Days in a century: nothing is kept for a fixed time that is longer.
 const DAYS_MAX: u64 = 36_525;
@@ -64,6 +67,7 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     at.limits(&file.limits)?;
     at.within("rooms.archive_days", u64::from(file.rooms.archive_days), 0, DAYS_MAX)?;
     at.within("rooms.tombstone_days", u64::from(file.rooms.tombstone_days), 0, DAYS_MAX)?;
+    at.within("c2s.resume_seconds", file.c2s.resume_seconds, 0, RESUME_SECONDS_MAX)?;
     at.shutdown(&file.shutdown)?;
     at.room_defaults(&file.rooms.defaults, &file.limits)?;
     if file.data.is_empty() {
@@ -74,7 +78,12 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
         domains,
         data: folder.join(&file.data),
         log: file.log,
-        c2s: C2s { listen, listen_tls, require_tls: file.c2s.require_tls },
+        c2s: C2s {
+            listen,
+            listen_tls,
+            require_tls: file.c2s.require_tls,
+            resume_seconds: file.c2s.resume_seconds,
+        },
         tls: at.tls(&file.tls.certificate, &file.tls.key, folder)?,
         rooms: Rooms {
             domains: room_domains,
@@ -83,7 +92,8 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
             tombstone_days: file.rooms.tombstone_days,
             defaults: file.rooms.defaults,
         },
-        registration: Registration { in_band: file.registration.in_band },
+        accounts: at.accounts(&file.accounts)?,
+        registration: at.registration(&file.registration)?,
         sasl: Sasl {
             iterations: file.sasl.iterations,
             failure_delay_ms: file.sasl.failure_delay_ms,
@@ -92,6 +102,7 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
         shutdown: file.shutdown,
         storage: StorageOptions { synchronous: file.storage.synchronous },
         admin: Admin { jids: at.admins(&file.admin.jids)? },
+        contact: at.contact(file.contact)?,
     })
 }
 
@@ -247,6 +258,13 @@ impl Checker<'_> {
             ("room_text_bytes", limits.room_text_bytes as u64),
             ("room_archive_bytes", limits.room_archive_bytes),
             ("room_vcard_bytes", limits.room_vcard_bytes as u64),
+            ("resume_bytes", limits.resume_bytes as u64),
+            ("offline_bytes", limits.offline_bytes as u64),
+            ("account_archive_bytes", limits.account_archive_bytes),
+            ("account_vcard_bytes", limits.account_vcard_bytes as u64),
+            ("private_bytes", limits.private_bytes as u64),
+            ("pep_item_bytes", limits.pep_item_bytes as u64),
+            ("pep_bytes", limits.pep_bytes as u64),
         ];
         for (name, value) in bytes {
             self.within(&format!("limits.{name}"), value, 0, BYTES_MAX)?;
@@ -342,6 +360,46 @@ impl Checker<'_> {
         }
         let messages = u64::from(options.history_messages);
         self.within(&key("history_messages"), messages, 0, u64::from(HISTORY_MESSAGES_MAX))
+    }
+
+    fn accounts(&self, accounts: &file::Accounts) -> Result<Accounts, ConfigError> {
+        let file::Accounts { archive, archive_days, offline_days, token_days } = *accounts;
+        self.within("accounts.archive_days", u64::from(archive_days), 0, DAYS_MAX)?;
+        self.within("accounts.offline_days", u64::from(offline_days), 0, DAYS_MAX)?;
+        self.within("accounts.token_days", u64::from(token_days), 1, DAYS_MAX)?;
+        Ok(Accounts { archive, archive_days, offline_days, token_days })
+    }
+
+    fn registration(&self, file: &file::Registration) -> Result<Registration, ConfigError> {
+        let file::Registration { in_band, invite, invite_days } = *file;
+        self.within("registration.invite_days", u64::from(invite_days), 1, DAYS_MAX)?;
+        Ok(Registration { in_band, invite, invite_days })
+    }
+
+    /// XEP-0157 §3: addresses are URIs.
+    fn contact(&self, contact: Contact) -> Result<Contact, ConfigError> {
+        let Contact { abuse, admin, feedback, sales, security, status, support } = &contact;
+        for (name, uris) in [
+            ("abuse", abuse),
+            ("admin", admin),
+            ("feedback", feedback),
+            ("sales", sales),
+            ("security", security),
+            ("status", status),
+            ("support", support),
+        ] {
+            for (index, uri) in uris.iter().enumerate() {
+                let is_uri = uri.split_once(':').is_some_and(|(scheme, rest)| {
+                    !scheme.is_empty() && !rest.is_empty() && !uri.contains(char::is_whitespace)
+                });
+                if !is_uri {
+                    let message =
+                        format!("expected a URI such as mailto:admin@chat.example, found {uri:?}");
+                    return Err(self.wrong_item(&format!("contact.{name}"), index, message));
+                }
+            }
+        }
+        Ok(contact)
     }
 
     fn admins(&self, texts: &[String]) -> Result<Rc<[BareJid]>, ConfigError> {

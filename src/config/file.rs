@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Config, InBand, Limits, RoomCreators, RoomOptions, Shutdown, StorageOptions, Synchronous,
+    ArchiveDefault, Config, Contact, InBand, Inviters, Limits, RoomCreators, RoomOptions, Shutdown,
+    StorageOptions, Synchronous,
 };
 
 /// The whole file.
@@ -17,12 +18,14 @@ pub(super) struct File {
     pub(super) c2s: C2s,
     pub(super) tls: Tls,
     pub(super) rooms: Rooms,
+    pub(super) accounts: Accounts,
     pub(super) registration: Registration,
     pub(super) sasl: Sasl,
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
     pub(super) storage: Storage,
     pub(super) admin: Admin,
+    pub(super) contact: Contact,
 }
 
 /// `[c2s]`
@@ -32,6 +35,7 @@ pub(super) struct C2s {
     pub(super) listen: Vec<String>,
     pub(super) listen_tls: Vec<String>,
     pub(super) require_tls: bool,
+    pub(super) resume_seconds: u64,
 }
 
 /// `[tls]`: an empty text is none.
@@ -53,11 +57,23 @@ pub(super) struct Rooms {
     pub(super) defaults: RoomOptions,
 }
 
+/// `[accounts]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Accounts {
+    pub(super) archive: ArchiveDefault,
+    pub(super) archive_days: u32,
+    pub(super) offline_days: u32,
+    pub(super) token_days: u32,
+}
+
 /// `[registration]`
 #[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Registration {
     pub(super) in_band: InBand,
+    pub(super) invite: Inviters,
+    pub(super) invite_days: u32,
 }
 
 /// `[sasl]`
@@ -98,6 +114,7 @@ impl Default for File {
                 listen: config.c2s.listen.iter().map(ToString::to_string).collect(),
                 listen_tls: config.c2s.listen_tls.iter().map(ToString::to_string).collect(),
                 require_tls: config.c2s.require_tls,
+                resume_seconds: config.c2s.resume_seconds,
             },
             tls: Tls { certificate: path(config.tls.certificate), key: path(config.tls.key) },
             rooms: Rooms {
@@ -107,7 +124,17 @@ impl Default for File {
                 tombstone_days: config.rooms.tombstone_days,
                 defaults: config.rooms.defaults,
             },
-            registration: Registration { in_band: config.registration.in_band },
+            accounts: Accounts {
+                archive: config.accounts.archive,
+                archive_days: config.accounts.archive_days,
+                offline_days: config.accounts.offline_days,
+                token_days: config.accounts.token_days,
+            },
+            registration: Registration {
+                in_band: config.registration.in_band,
+                invite: config.registration.invite,
+                invite_days: config.registration.invite_days,
+            },
             sasl: Sasl {
                 iterations: config.sasl.iterations,
                 failure_delay_ms: config.sasl.failure_delay_ms,
@@ -116,6 +143,7 @@ impl Default for File {
             shutdown: config.shutdown,
             storage: Storage { synchronous },
             admin: Admin { jids: texts(&config.admin.jids) },
+            contact: config.contact,
         }
     }
 }
@@ -131,5 +159,5 @@ macro_rules! default_section {
     )*};
 }
 
-default_section!(C2s c2s, Rooms rooms, Registration registration, Sasl sasl, Storage storage,
+default_section!(C2s c2s, Rooms rooms, Accounts accounts, Registration registration, Sasl sasl, Storage storage,
     Admin admin);

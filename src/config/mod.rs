@@ -9,6 +9,7 @@
 mod check;
 mod error;
 mod file;
+mod limits;
 mod read;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::xmpp::{BareJid, Role};
 
 pub use error::ConfigError;
+pub use limits::Limits;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub tls: Tls,
     /// The room service.
     pub rooms: Rooms,
+    /// What is kept for accounts.
+    pub accounts: Accounts,
     /// In-band registration.
     pub registration: Registration,
     /// Passwords and logins.
@@ -51,6 +55,8 @@ pub struct Config {
     pub storage: StorageOptions,
     /// Administration.
     pub admin: Admin,
+    /// Where those who run the server are found.
+    pub contact: Contact,
 }
 
 /// `[c2s]`
@@ -62,6 +68,9 @@ pub struct C2s {
     pub listen_tls: Vec<SocketAddr>,
     /// No login without TLS.
     pub require_tls: bool,
+    /// A session whose connection is lost waits for so long to be resumed (XEP-0198); 0: not at
+    /// all.
+    pub resume_seconds: u64,
 }
 
 /// `[tls]`
@@ -243,6 +252,65 @@ pub enum InBand {
 pub struct Registration {
     /// Who may register.
     pub in_band: InBand,
+    /// Who may invite others to an account (XEP-0401).
+    pub invite: Inviters,
+    /// Days that an invitation is good for.
+    pub invite_days: u32,
+}
+
+/// Who may invite others to an account of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inviters {
+    /// `admin.jids`, and the command line.
+    Admins,
+    /// Every account.
+    Accounts,
+}
+
+/// What is archived for an account that has not said what it wants (XEP-0441).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveDefault {
+    /// Everything.
+    Always,
+    /// What is exchanged with contacts.
+    Roster,
+    /// Nothing.
+    Never,
+}
+
+/// `[accounts]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// What is archived for an account that has not said what it wants.
+    pub archive: ArchiveDefault,
+    /// Days that archived messages are kept; 0: as long as the limits allow.
+    pub archive_days: u32,
+    /// Days that messages wait for somebody who is away; 0: as long as the limits allow.
+    pub offline_days: u32,
+    /// Days without use after which a login token is void (XEP-0484).
+    pub token_days: u32,
+}
+
+/// `[contact]`: where people find those who run the server (XEP-0157), as URIs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Contact {
+    /// For reports of abuse.
+    pub abuse: Vec<String>,
+    /// Administration.
+    pub admin: Vec<String>,
+    /// Praise and complaint.
+    pub feedback: Vec<String>,
+    /// Sales.
+    pub sales: Vec<String>,
+    /// Security.
+    pub security: Vec<String>,
+    /// Whether the service runs.
+    pub status: Vec<String>,
+    /// Help.
+    pub support: Vec<String>,
 }
 
 /// `[sasl]`
@@ -252,113 +320,6 @@ pub struct Sasl {
     pub iterations: u32,
     /// A failed login is answered after this long.
     pub failure_delay_ms: u64,
-}
-
-/// `[limits]`: 0 switches one off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections in all.
-    pub connections: usize,
-    /// Connections of one address (an IPv6 /64 counts as one).
-    pub connections_per_address: usize,
-    /// Connections before login, in all.
-    pub connections_unauthenticated: usize,
-    /// Time to log in.
-    pub unauthenticated_seconds: u64,
-    /// A client that is silent for so long is pinged by white space, and closed when gone.
-    pub idle_seconds: u64,
-    /// Bytes of a stanza before login.
-    pub stanza_bytes_unauthenticated: usize,
-    /// Bytes of a stanza.
-    pub stanza_bytes: usize,
-    /// Depth of elements in a stanza.
-    pub stanza_depth: usize,
-    /// Attributes of an element.
-    pub element_attributes: usize,
-    /// Elements, texts and attributes of a stanza.
-    pub stanza_nodes: usize,
-    /// Bytes per second per client; reading is paused above it.
-    pub bytes_per_second: u64,
-    /// Bytes that a client may send at once.
-    pub burst_bytes: u64,
-    /// Failed logins per address.
-    pub login_failures_per_address_per_minute: u32,
-    /// Registrations per address.
-    pub registrations_per_address_per_minute: u32,
-    /// TLS handshakes begun per address.
-    pub handshakes_per_address_per_minute: u32,
-    /// Output that may wait for one client.
-    pub outbox_bytes: usize,
-    /// Output that may wait for all clients together.
-    pub outbox_bytes_total: usize,
-    /// Sessions of one account.
-    pub sessions_per_account: usize,
-    /// Contacts in one roster.
-    pub roster_items: usize,
-    /// Rooms that are live or stored.
-    pub rooms: usize,
-    /// Occupants of one room.
-    pub room_occupants: usize,
-    /// Rooms that one session may be in.
-    pub rooms_per_session: usize,
-    /// Affiliations of one room.
-    pub room_affiliations: usize,
-    /// Bytes of history kept per room.
-    pub room_history_bytes: usize,
-    /// Stanzas of one account that a room passes on per second in the long run (messages to all
-    /// or to one, joins, changes of nick or presence); five seconds' worth may come at once.
-    pub room_messages_per_second: u32,
-    /// Messages kept in the archive of one room.
-    pub room_archive_messages: usize,
-    /// Bytes kept in the archive of one room.
-    pub room_archive_bytes: u64,
-    /// Bytes of a room's card, its avatar included.
-    pub room_vcard_bytes: usize,
-    /// Hats that one room may have.
-    pub room_hats: usize,
-    /// Bytes of a room's name, description, subject, password, a reason, a nick, each.
-    pub room_text_bytes: usize,
-    /// Addresses that one session may have sent directed presence to.
-    pub directed_presences: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            connections_per_address: 256,
-            connections_unauthenticated: 1_000,
-            unauthenticated_seconds: 30,
-            idle_seconds: 300,
-            stanza_bytes_unauthenticated: 10_240,
-            stanza_bytes: 262_144,
-            stanza_depth: 64,
-            element_attributes: 64,
-            stanza_nodes: 4096,
-            bytes_per_second: 65_536,
-            burst_bytes: 1_048_576,
-            login_failures_per_address_per_minute: 10,
-            registrations_per_address_per_minute: 5,
-            handshakes_per_address_per_minute: 600,
-            outbox_bytes: 4_194_304,
-            outbox_bytes_total: 33_554_432,
-            sessions_per_account: 32,
-            roster_items: 2_000,
-            rooms: 10_000,
-            room_occupants: 5_000,
-            rooms_per_session: 200,
-            room_affiliations: 10_000,
-            room_history_bytes: 262_144,
-            room_messages_per_second: 20,
-            room_archive_messages: 100_000,
-            room_archive_bytes: 67_108_864,
-            room_vcard_bytes: 65_536,
-            room_hats: 50,
-            room_text_bytes: 4_096,
-            directed_presences: 500,
-        }
-    }
 }
 
 /// `[shutdown]`: deadlines of the phases (DESIGN §8).
@@ -415,6 +376,7 @@ impl Default for Config {
                 listen: vec![port("127.0.0.1:5222"), port("[::1]:5222")],
                 listen_tls: Vec::new(),
                 require_tls: true,
+                resume_seconds: 300,
             },
             tls: Tls::default(),
             rooms: Rooms {
@@ -424,12 +386,23 @@ impl Default for Config {
                 tombstone_days: 31,
                 defaults: RoomOptions::default(),
             },
-            registration: Registration { in_band: InBand::Loopback },
+            accounts: Accounts {
+                archive: ArchiveDefault::Always,
+                archive_days: 90,
+                offline_days: 90,
+                token_days: 21,
+            },
+            registration: Registration {
+                in_band: InBand::Loopback,
+                invite: Inviters::Admins,
+                invite_days: 7,
+            },
             sasl: Sasl { iterations: 10_000, failure_delay_ms: 1_000 },
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             storage: StorageOptions { synchronous: Synchronous::Normal },
             admin: Admin::default(),
+            contact: Contact::default(),
         }
     }
 }

@@ -49,35 +49,53 @@ enum Otherwise {
 impl Im {
     /// Delivers a stanza to an account of this server or one of its sessions (RFC 6121 §8.5).
     /// Iq get and set to a bare address never come here.
+    ///
+    /// The order: what the account has blocked does not pass; subscriptions and probes have rules
+    /// of their own; a message is archived, given to whom it is for, copied to others of the user,
+    /// and kept when nobody is there.
     pub fn deliver(
         &mut self,
         cx: &mut Cx,
         origin: Target,
-        stanza: &Stanza,
+        mut stanza: Stanza,
     ) -> Result<(), StanzaError> {
         // Nothing that is delivered today depends on how the sender is reached.
         let _ = origin;
-        let to = stanza.to.as_ref().ok_or(Condition::BadRequest)?;
-        match delivery(stanza.kind, self.addressed(to)) {
+        let to = stanza.to.clone().ok_or(Condition::BadRequest)?;
+        let account = to.to_bare();
+        if !self.check_received(cx, &account, &stanza)? {
+            return Ok(());
+        }
+        match stanza.kind {
+            Presence(PresenceType::Probe) => return self.handle_probe(cx, &account, &stanza),
+            Presence(kind) if kind.is_subscription() => {
+                return self.handle_received_subscription(cx, &account, &stanza);
+            }
+            Message(_) => self.archive_received(cx, &account, &mut stanza)?,
+            _ => {}
+        }
+        let (given, otherwise) = match delivery(stanza.kind, self.addressed(&to)) {
             Delivery::Session(session) => {
-                cx.out.push_stanza(session, stanza);
-                Ok(())
+                cx.out.push_stanza(session, &stanza);
+                (vec![session], Otherwise::Ignore)
             }
             Delivery::Ready(otherwise) => {
-                let account = to.to_bare();
                 let ready = self.available_in(&account).filter(|(_, _, p)| p.priority >= 0);
-                match push_to_all(cx, stanza, to, ready.map(|(id, ..)| id)) {
-                    0 => otherwise.into_result(),
-                    _ => Ok(()),
-                }
+                (push_to_all(cx, &stanza, &to, ready.map(|(id, ..)| id)), otherwise)
             }
             Delivery::Available => {
-                let account = to.to_bare();
-                push_to_all(cx, stanza, to, self.available_in(&account).map(|(id, ..)| id));
-                Ok(())
+                let available = self.available_in(&account).map(|(id, ..)| id);
+                (push_to_all(cx, &stanza, &to, available), Otherwise::Ignore)
             }
-            Delivery::Nobody(otherwise) => otherwise.into_result(),
+            Delivery::Nobody(otherwise) => (Vec::new(), otherwise),
+        };
+        if let Message(_) = stanza.kind {
+            self.copy_received(cx, &account, &stanza, &given);
+            if given.is_empty() && self.keep_offline(cx, &account, &stanza)? {
+                return Ok(());
+            }
         }
+        if given.is_empty() { otherwise.into_result() } else { Ok(()) }
     }
 
     fn addressed(&self, to: &Jid) -> Addressed {
@@ -97,19 +115,19 @@ impl Otherwise {
     }
 }
 
-/// Pushes one serialisation to each session, `to` as it was sent; returns how many there were.
+/// Pushes one serialisation to each session, `to` as it was sent; returns which they were.
 fn push_to_all(
     cx: &mut Cx,
     stanza: &Stanza,
     to: &Jid,
     sessions: impl Iterator<Item = SessionId>,
-) -> usize {
+) -> Vec<SessionId> {
     let mut sessions = sessions.peekable();
     if sessions.peek().is_none() {
-        return 0;
+        return Vec::new();
     }
     let (envelope, to) = (Envelope::new(stanza), to_attribute(to));
-    sessions.map(|session| cx.out.push_envelope(session, &envelope, &to)).count()
+    sessions.inspect(|&session| cx.out.push_envelope(session, &envelope, &to)).collect()
 }
 
 /// The rules of RFC 6121 §8.5 as a table: kind and type, then whom it is addressed to.

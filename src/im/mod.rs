@@ -6,10 +6,16 @@
 //! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
 //! service's.
 
+mod archive;
+mod blocking;
+mod carbons;
 mod disco;
 mod message;
+mod offline;
+mod pep;
 mod presence;
 mod roster;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +27,19 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, ns};
+use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use roster::Roster;
 
 pub use disco::answer_stranger;
 
-/// An iq get or set that is being answered.
+/// An iq get or set to the bare address of an account that is being answered.
 pub struct Request<'a> {
     /// Who asks, and how to reach it.
     pub origin: Target,
+    /// Whose account is asked. It may not exist, unless its owner asks: then it is as an account
+    /// without anything.
+    pub account: BareJid,
     /// The whole stanza.
     pub stanza: &'a Stanza,
     /// Its one payload element.
@@ -40,6 +49,15 @@ pub struct Request<'a> {
 /// A handler of [`ROUTES`]: the payload of the result, `None` for an empty result.
 pub type Handler = fn(&mut Im, &mut Cx, &Request<'_>) -> Result<Option<Element>, StanzaError>;
 
+/// Who may ask an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    /// Its owner: with no `to`, or its own bare address.
+    Owner,
+    /// Everybody; the handler looks at who it is.
+    Anyone,
+}
+
 /// An iq service of an account: the table that dispatches is the table that advertises.
 pub struct Route {
     /// Namespace of the payload.
@@ -48,19 +66,22 @@ pub struct Route {
     pub name: &'static str,
     /// Get or set.
     pub kind: IqType,
+    /// Who may ask; others get what `answer_stranger` says.
+    pub askers: Askers,
     /// The disco feature, where the namespace is to be advertised (once per namespace).
     pub feature: Option<&'static str>,
     /// What answers.
     pub handler: Handler,
 }
 
-/// The iq services of the sender's own account (no `to`, or its own bare address). What is not
-/// here may be in `iq::ROUTES` with the scope `Account`.
+/// The iq services of accounts. What is not here may be, for owners, in `iq::ROUTES` with the scope
+/// `Account`.
 pub const ROUTES: &[Route] = &[
     Route {
         ns: ns::DISCO_INFO,
         name: "query",
         kind: IqType::Get,
+        askers: Askers::Owner,
         feature: Some(ns::DISCO_INFO),
         handler: disco::handle_info,
     },
@@ -68,6 +89,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_ITEMS,
         name: "query",
         kind: IqType::Get,
+        askers: Askers::Owner,
         feature: Some(ns::DISCO_ITEMS),
         handler: disco::handle_items,
     },
@@ -76,6 +98,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::ROSTER,
         name: "query",
         kind: IqType::Get,
+        askers: Askers::Owner,
         feature: None,
         handler: roster::handle_get,
     },
@@ -83,6 +106,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::ROSTER,
         name: "query",
         kind: IqType::Set,
+        askers: Askers::Owner,
         feature: None,
         handler: roster::handle_set,
     },
@@ -181,6 +205,38 @@ impl Im {
     #[cfg(test)]
     fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
         self.accounts.get(account).map(|account| account.sessions.clone()).unwrap_or_default()
+    }
+
+    /// A session of this server sends a stanza to somebody: what its own account has to do with it
+    /// first. `Ok(false)`: that was all, it goes nowhere.
+    ///
+    /// The order: what the sender has blocked is refused; subscriptions change the sender's
+    /// roster; directed presence is remembered; messages are archived, and copied to its other
+    /// resources.
+    pub fn handle_sent(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        stanza: &mut Stanza,
+    ) -> Result<bool, StanzaError> {
+        self.check_sent(cx, session, stanza)?;
+        match stanza.kind {
+            StanzaKind::Presence(kind) if kind.is_subscription() => {
+                self.handle_sent_subscription(cx, session, stanza)
+            }
+            StanzaKind::Message(_) => {
+                self.archive_sent(cx, session, stanza)?;
+                self.copy_sent(cx, session, stanza);
+                Ok(true)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// An account is removed: what others have of it goes too. Its own rows go with it.
+    pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
+        // Contacts learn it from `subscription`.
+        self.end_subscriptions(cx, account);
     }
 
     /// A session is over: its unavailable presence goes to its own other resources and to the

@@ -94,6 +94,11 @@ impl Im {
                 }
             }
         }
+        // XEP-0160 §2: what was kept comes after what is told of the others.
+        let was_ready = previous.is_some_and(|previous| previous.priority >= 0);
+        if priority >= 0 && !was_ready {
+            self.deliver_offline(cx, id)?;
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod disco;
 mod drain;
 mod edge;
 pub mod limits;
+mod management;
 mod router;
 mod session;
 mod streams;

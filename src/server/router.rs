@@ -7,7 +7,8 @@ use crate::ids::Target;
 use crate::im;
 use crate::iq::{self, Scope};
 use crate::xmpp::{
-    Condition, IqType, MessageType, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition,
+    BareJid, Condition, IqType, MessageType, PresenceType, Stanza, StanzaError, StanzaKind,
+    StreamCondition,
 };
 
 use super::Server;
@@ -40,6 +41,7 @@ impl Server {
                     self.end_stream(session, Some(StreamCondition::NotAuthorized.into()));
                 }
                 if why == AccountEnd::Removed {
+                    self.im.handle_account_removed(&mut self.cx, &account);
                     self.muc.handle_account_removed(&mut self.cx, &account);
                 }
             }
@@ -90,8 +92,16 @@ impl Server {
     }
 
     /// RFC 6120 §10: no `to`, a room service, this server, an account, or elsewhere.
-    fn dispatch(&mut self, origin: Target, stanza: Stanza) -> Result<(), StanzaError> {
-        let Some(to) = &stanza.to else { return self.handle_own(origin, stanza) };
+    fn dispatch(&mut self, origin: Target, mut stanza: Stanza) -> Result<(), StanzaError> {
+        if stanza.to.is_none() {
+            return self.handle_own(origin, stanza);
+        }
+        if let Target::Local(session) = origin
+            && !self.im.handle_sent(&mut self.cx, session, &mut stanza)?
+        {
+            return Ok(());
+        }
+        let Some(to) = &stanza.to else { return Err(Condition::BadRequest.into()) };
         if self.cx.config.is_room_domain(to.domain()) {
             let is_service = to.local().is_none() && to.is_bare();
             if is_service && self.answer_if_known(origin, Scope::RoomService, &stanza)? {
@@ -124,9 +134,12 @@ impl Server {
             StanzaKind::Presence(_) => Err(Condition::BadRequest.into()),
             StanzaKind::Message(_) => {
                 stanza.to = Some(stanza.from.to_bare().into());
-                self.im.deliver(&mut self.cx, origin, &stanza)
+                self.im.deliver(&mut self.cx, origin, stanza)
             }
-            StanzaKind::Iq(IqType::Get | IqType::Set) => self.answer_account(origin, &stanza),
+            StanzaKind::Iq(IqType::Get | IqType::Set) => {
+                let account = stanza.from.to_bare();
+                self.answer_account(origin, account, &stanza)
+            }
             StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
         }
     }
@@ -152,35 +165,42 @@ impl Server {
         let to = stanza.to.as_ref().expect("dispatch has looked at it");
         match stanza.kind {
             StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
-                let is_own = to.as_str() == stanza.from.bare_str();
-                if is_own {
-                    self.answer_account(origin, &stanza)
-                } else {
-                    let payload = im::answer_stranger(&stanza)?;
-                    self.cx.reply(origin, &stanza, payload);
-                    Ok(())
-                }
+                let account = to.to_bare();
+                self.answer_account(origin, account, &stanza)
             }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 if let Target::Local(session) = origin {
                     self.im.track_directed(&mut self.cx, session, &stanza)?;
                 }
-                self.im.deliver(&mut self.cx, origin, &stanza)
+                self.im.deliver(&mut self.cx, origin, stanza)
             }
-            _ => self.im.deliver(&mut self.cx, origin, &stanza),
+            _ => self.im.deliver(&mut self.cx, origin, stanza),
         }
     }
 
-    /// An iq get or set to the sender's own account, with its bare address or no `to` at all
-    /// (RFC 6120 §10.3.3).
-    fn answer_account(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+    /// An iq get or set to an account: the sender's own, by its bare address or with no `to` at all
+    /// (RFC 6120 §10.3.3), or somebody else's.
+    fn answer_account(
+        &mut self,
+        origin: Target,
+        account: BareJid,
+        stanza: &Stanza,
+    ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
+        let is_owner = account.as_str() == stanza.from.bare_str();
         let found = im::ROUTES.iter().find(|route| {
-            stanza.kind == StanzaKind::Iq(route.kind) && payload.is(route.name, route.ns)
+            stanza.kind == StanzaKind::Iq(route.kind)
+                && payload.is(route.name, route.ns)
+                && (is_owner || route.askers == im::Askers::Anyone)
         });
-        let Some(route) = found else { return self.answer(origin, Scope::Account, stanza) };
-        let request = im::Request { origin, stanza, payload };
-        let payload = (route.handler)(&mut self.im, &mut self.cx, &request)?;
+        let payload = match found {
+            Some(route) => {
+                let request = im::Request { origin, account, stanza, payload };
+                (route.handler)(&mut self.im, &mut self.cx, &request)?
+            }
+            None if is_owner => return self.answer(origin, Scope::Account, stanza),
+            None => im::answer_stranger(stanza)?,
+        };
         self.cx.reply(origin, stanza, payload);
         Ok(())
     }

@@ -7,6 +7,10 @@ use super::{Storage, StorageError};
 use crate::credentials::{Credentials, ScramKeys};
 use crate::xmpp::BareJid;
 
+/// What is known of an account beside its password: whether it is disabled, when it was made and
+/// last used.
+pub(super) const STATES: &str = "";
+
 impl Storage {
     /// The credentials of an account, or `None` when there is no such account.
     pub fn account(&mut self, account: &BareJid) -> Result<Option<Credentials>, StorageError> {

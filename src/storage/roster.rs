@@ -6,6 +6,9 @@ use super::values::stored_jid;
 use super::{RosterItem, Storage, StorageError, Subscription};
 use crate::xmpp::BareJid;
 
+/// What subscriptions need beside the first tables (RFC 6121 §3).
+pub(super) const SUBSCRIPTIONS: &str = "";
+
 impl Storage {
     /// The roster of an account, sorted by address.
     pub fn roster(&mut self, account: &BareJid) -> Result<Vec<RosterItem>, StorageError> {

@@ -8,7 +8,10 @@
 
 use rusqlite::Connection;
 
-use super::{activity, archive, graves, hats, rooms, vcards, versions};
+use super::{
+    accounts, activity, archive, blocks, cards, chats, graves, hats, invitations, offline, pep,
+    private, rooms, roster, tokens, vcards, versions,
+};
 
 /// Schema version n is what the first n of these make.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -20,6 +23,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     activity::SCHEMA,
     graves::SCHEMA,
     rooms::LISTED,
+    roster::SUBSCRIPTIONS,
+    accounts::STATES,
+    offline::SCHEMA,
+    blocks::SCHEMA,
+    private::SCHEMA,
+    cards::SCHEMA,
+    chats::SCHEMA,
+    pep::SCHEMA,
+    tokens::SCHEMA,
+    invitations::SCHEMA,
 ];
 
 const FIRST: &str = "
@@ -170,9 +183,9 @@ mod tests {
     #[test]
     fn newer_and_foreign_databases_are_refused() {
         let connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch("PRAGMA user_version = 9").expect("pragma");
+        connection.execute_batch("PRAGMA user_version = 99").expect("pragma");
         let error = migrate(&connection, MIGRATIONS).expect_err("newer");
-        assert!(error.contains("newer server (schema 9"), "{error}");
+        assert!(error.contains("newer server (schema 99"), "{error}");
         let connection = Connection::open_in_memory().expect("memory");
         connection.execute_batch("CREATE TABLE songs (title TEXT)").expect("table");
         let error = migrate(&connection, MIGRATIONS).expect_err("foreign");

@@ -100,3 +100,41 @@ pub const DATA_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 pub const VCARD_TEMP: &str = "vcard-temp";
 /// Publish-subscribe (XEP-0060).
 pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// What a publish-subscribe service says of events (XEP-0060).
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// Publish-subscribe: what owners do (XEP-0060 §8).
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// Application errors of publish-subscribe.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
+/// FORM_TYPE of the options of a publication.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// FORM_TYPE of the configuration of a node.
+pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// Carbon copies (XEP-0280).
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Message processing hints (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";
+/// Blocking (XEP-0191).
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// What a refusal by a block says (XEP-0191).
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
+/// Private XML (XEP-0049).
+pub const PRIVATE: &str = "jabber:iq:private";
+/// Last activity (XEP-0012).
+pub const LAST: &str = "jabber:iq:last";
+/// Stream management (XEP-0198).
+pub const SM: &str = "urn:xmpp:sm:3";
+/// Client state indication (XEP-0352).
+pub const CSI: &str = "urn:xmpp:csi:0";
+/// One-round-trip login (XEP-0388).
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// Binding within the login (XEP-0386).
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// Login tokens (XEP-0484).
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// Account invitations in registration (XEP-0401, XEP-0445).
+pub const PREAUTH: &str = "urn:xmpp:pars:0";
+/// Versions of rosters as a stream feature (RFC 6121 §2.6).
+pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
+/// Subscriptions approved before they are asked for, as a stream feature (RFC 6121 §3.4).
+pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";

@@ -47,6 +47,13 @@ pub enum PresenceType {
     Error,
 }
 
+impl PresenceType {
+    /// True for those that are about a subscription (RFC 6121 §3).
+    pub fn is_subscription(self) -> bool {
+        matches!(self, Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed)
+    }
+}
+
 /// `type` of an iq (RFC 6120 §8.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IqType {

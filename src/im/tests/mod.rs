@@ -77,11 +77,11 @@ impl World {
     /// Sends presence to somebody, as the router does it.
     fn direct(&mut self, session: SessionId, presence: &Stanza) -> Result<(), StanzaError> {
         self.im.track_directed(&mut self.cx, session, presence)?;
-        self.im.deliver(&mut self.cx, Target::Local(session), presence)
+        self.im.deliver(&mut self.cx, Target::Local(session), presence.clone())
     }
 
     fn deliver(&mut self, stanza: &Stanza) -> Result<(), Condition> {
-        let delivered = self.im.deliver(&mut self.cx, Target::Routed, stanza);
+        let delivered = self.im.deliver(&mut self.cx, Target::Routed, stanza.clone());
         delivered.map_err(|error| error.condition)
     }
 
@@ -103,7 +103,12 @@ impl World {
         let route = ROUTES.iter().find(|r| payload.is(r.name, r.ns) && r.kind == kind);
         let route = route.expect("there is a route");
         self.cx.storage.begin_handler();
-        let request = Request { origin: Target::Local(session), stanza: &stanza, payload };
+        let request = Request {
+            origin: Target::Local(session),
+            account: stanza.from.to_bare(),
+            stanza: &stanza,
+            payload,
+        };
         let result = (route.handler)(&mut self.im, &mut self.cx, &request);
         if result.is_err() {
             self.cx.storage.roll_back_handler();

@@ -101,7 +101,12 @@ fn only_the_own_roster() {
     let payload = Element::new("query", ns::ROSTER).with_child(contact("nurse@localhost"));
     let stanza = Stanza::new(StanzaKind::Iq(IqType::Set), jid(ORCHARD), to).with_child(payload);
     let payload = stanza.iq_payload().expect("it was just added");
-    let request = Request { origin: Target::Local(orchard), stanza: &stanza, payload };
+    let request = Request {
+        origin: Target::Local(orchard),
+        account: stanza.from.to_bare(),
+        stanza: &stanza,
+        payload,
+    };
     let error = crate::im::roster::handle_set(&mut world.im, &mut world.cx, &request);
     assert_eq!(error, Err(Condition::Forbidden.into()));
 }
