@@ -281,7 +281,8 @@ impl Sim {
         };
         let is_there = match outcome_of(&answer).as_str() {
             "result" => true,
-            "item-not-found" => false,
+            // Never there, or destroyed and not made again: what was meant to make it was lost.
+            "item-not-found" | "gone" => false,
             // Somebody else may have made it when it was gone.
             "forbidden" if book.may_be_gone => return Ok(()),
             other => return Err(format!("the form is refused: {other}")),
