@@ -48,12 +48,18 @@ impl Sim {
             return Ok(());
         }
         let jid = format!("land{}@conference.localhost", self.next_number());
-        if self.make_aside(OBSERVER, &jid, &[(PERSISTENT, "0")])? {
+        let is_closed = self.rng.one_in(2);
+        let closed = if is_closed { "1" } else { "0" };
+        if self.make_aside(OBSERVER, &jid, &[(PERSISTENT, "0"), (MEMBERS_ONLY, closed)])? {
             let entries = BTreeMap::from([(self.people[OBSERVER].account(), "owner")]);
             let mut country =
-                Country { jid: jid.clone(), entries, is_closed: false, present: BTreeMap::new() };
-            for _ in 0..8 {
-                let is_going_on = self.change_country(&mut country, &people);
+                Country { jid: jid.clone(), entries, is_closed, present: BTreeMap::new() };
+            for step in 0..12 {
+                let is_going_on = match step {
+                    // Then there is somebody to look at.
+                    0 if is_closed => self.order(&mut country, DOMAIN.to_owned(), "member"),
+                    _ => self.change_country(&mut country, &people),
+                };
                 if !is_going_on.map_err(|why| format!("{why}, {:?}", country.entries))? {
                     break;
                 }
