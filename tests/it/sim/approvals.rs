@@ -74,7 +74,8 @@ impl Sim {
         {
             return Ok(false);
         }
-        for (who, is_in) in [(office.applicant, office.is_inside), (office.other, !office.is_closed)]
+        for (who, is_in) in
+            [(office.applicant, office.is_inside), (office.other, !office.is_closed)]
         {
             if is_in && !self.enter_aside(who, &office.seat(who), "", &["result"])? {
                 return Ok(false);
@@ -179,7 +180,8 @@ impl Sim {
     /// Who may not approve says so.
     fn forge_approval(&mut self, office: &Office) -> Result<(), String> {
         let approval = self.approval(office, true);
-        for (who, is_in) in [(office.applicant, office.is_inside), (office.other, !office.is_closed)]
+        for (who, is_in) in
+            [(office.applicant, office.is_inside), (office.other, !office.is_closed)]
         {
             let due = if is_in { "forbidden" } else { "not-acceptable cancel" };
             let make =
@@ -196,7 +198,8 @@ impl Sim {
         let is_allowed = self.rng.one_in(2);
         let approver = if self.rng.one_in(2) { OBSERVER } else { office.admin };
         let approval = self.approval(office, is_allowed);
-        let make = |id: &str| format!("<message id='{id}' to='{}'>{approval}</message>", office.jid);
+        let make =
+            |id: &str| format!("<message id='{id}' to='{}'>{approval}</message>", office.jid);
         self.stop_hearing();
         let tried = self.attempt_expecting(approver, make, &["silence"])?;
         if !matches!(tried, Some((outcome, _)) if outcome == "silence") {

@@ -29,7 +29,7 @@ impl Country {
     /// What comes of it when somebody would enter.
     fn outcome(&self, account: &str) -> &'static str {
         match self.affiliation(account) {
-            "outcast" => "forbidden",                        // §7.2.7
+            "outcast" => "forbidden",                            // §7.2.7
             "none" if self.is_closed => "registration-required", // §7.2.6
             _ => "result",
         }
@@ -179,7 +179,9 @@ impl Sim {
                 };
                 if !is_right {
                     let viewer = self.people[viewer].jid();
-                    return Err(format!("{viewer}: {seat} was {before}, is {affiliation}: {seen:?}"));
+                    return Err(format!(
+                        "{viewer}: {seat} was {before}, is {affiliation}: {seen:?}"
+                    ));
                 }
             }
             if due == "result" {

@@ -28,9 +28,9 @@ impl Realm {
     /// What comes of it when somebody else would enter (XEP-0045 §7.2).
     fn obstacle(&self) -> &'static str {
         match self {
-            Self { is_locked: true, .. } => "item-not-found",        // §7.2.10
+            Self { is_locked: true, .. } => "item-not-found", // §7.2.10
             Self { is_closed: true, .. } => "registration-required", // §7.2.6
-            Self { has_secret: true, .. } => "not-authorized",       // §7.2.5
+            Self { has_secret: true, .. } => "not-authorized", // §7.2.5
             _ => "result",
         }
     }
@@ -165,7 +165,8 @@ impl Sim {
             format!("<query xmlns='{}'><destroy>{reason}</destroy></query>", ns::MUC_OWNER)
         };
         // Of a locked room nobody else knows.
-        let due: &[&str] = if realm.is_locked { &["item-not-found", "forbidden"] } else { &["forbidden"] };
+        let due: &[&str] =
+            if realm.is_locked { &["item-not-found", "forbidden"] } else { &["forbidden"] };
         self.ask_aside(realm.other, "set", jid, &destroy("mine"), due)?;
         self.stop_hearing();
         let is_by_command = self.rng.one_in(2);
