@@ -6,6 +6,7 @@
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::archive::ARCHIVE;
 use super::aside::{admin_query, is_unavailable, item_of};
 use super::deeds::{MEMBERS_ONLY, MODERATED, PERSISTENT};
 use super::graves::is_done;
@@ -27,6 +28,7 @@ struct Estate {
     jid: String,
     is_closed: bool,
     is_moderated: bool,
+    is_archived: bool,
     is_banned: bool,
     /// The stanza id of what was said.
     said: String,
@@ -47,9 +49,11 @@ impl Sim {
     /// An account gets something in a room, is removed, and somebody else has its name.
     pub(super) fn inherit(&mut self) -> Result<(), String> {
         let jid = format!("estate{}@conference.localhost", self.next_number());
-        let [is_closed, is_moderated] = [self.rng.one_in(3), self.rng.one_in(2)];
+        let [is_closed, is_moderated, is_archived] = [3, 2, 2].map(|n| self.rng.one_in(n));
         let (is_banned, said) = (self.rng.one_in(4), String::new());
-        let mut estate = Estate { jid: jid.clone(), is_closed, is_moderated, is_banned, said };
+        let jid_again = jid.clone();
+        let mut estate =
+            Estate { jid: jid_again, is_closed, is_moderated, is_archived, is_banned, said };
         self.live_and_let_die(&mut estate).map_err(|why| format!("{jid}: {why}"))?;
         let mortal = self.mortal();
         self.leave_aside(&jid)?;
@@ -104,6 +108,7 @@ impl Sim {
             (PUBLIC, "0"),
             (MEMBERS_ONLY, bit(estate.is_closed)),
             (MODERATED, bit(estate.is_moderated)),
+            (ARCHIVE, bit(estate.is_archived)),
         ];
         if !self.make_aside(OBSERVER, jid, &fields)? {
             return Ok(false);
