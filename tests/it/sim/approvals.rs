@@ -222,7 +222,7 @@ impl Sim {
             (false, true) => "conflict",
             (false, false) => "result",
         };
-        // The one who is in under another nick is there once more, after this.
+        // Who comes under the nick is nobody who is there under another.
         self.send(office.other, &format!("<presence type='unavailable' to='{}'/>", office.jid));
         self.enter_aside(office.other, &seat, "", &[due])?;
         Ok(())

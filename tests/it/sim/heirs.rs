@@ -51,9 +51,8 @@ impl Sim {
         let jid = format!("estate{}@conference.localhost", self.next_number());
         let [is_closed, is_moderated, is_archived] = [3, 2, 2].map(|n| self.rng.one_in(n));
         let (is_banned, said) = (self.rng.one_in(4), String::new());
-        let jid_again = jid.clone();
         let mut estate =
-            Estate { jid: jid_again, is_closed, is_moderated, is_archived, is_banned, said };
+            Estate { jid: jid.clone(), is_closed, is_moderated, is_archived, is_banned, said };
         self.live_and_let_die(&mut estate).map_err(|why| format!("{jid}: {why}"))?;
         let mortal = self.mortal();
         self.leave_aside(&jid)?;
