@@ -220,7 +220,9 @@ impl Storage {
     fn lose(&mut self, what: &str, error: &rusqlite::Error) {
         log::error!("storage: {what}: {error}; read-only until a probe works");
         self.abandon();
-        self.turn = Turn { is_lost: true, is_read_only: true, ..Turn::default() };
+        // A handler may go on without this write: what it says still depends on those before it.
+        let handler_wrote = self.turn.handler_wrote;
+        self.turn = Turn { handler_wrote, is_lost: true, is_read_only: true, ..Turn::default() };
     }
 
     /// Ends whatever transaction SQLite may still hold.
