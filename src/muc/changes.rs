@@ -102,7 +102,7 @@ impl Room {
             };
             if !is_same {
                 cx.storage.room_affiliation(&self.jid, &entry)?;
-                self.written_ms = Some(cx.now.mono_ms);
+                self.mark_written(cx);
             }
         }
         let versioned = self.versioned(changes);
@@ -222,7 +222,7 @@ impl Room {
         let is_shown = self.shows(verdict.role);
         self.set_affiliation(verdict);
         let Some(occupant) = self.occupant_mut(verdict.key) else { return };
-        occupant.role = verdict.role;
+        occupant.set_role(verdict.role, cx.storage.turn_number());
         occupant.is_shown = is_shown;
         let account = occupant.account.clone();
         let step = if is_shown { self.take_step(&account) } else { None };

@@ -234,11 +234,11 @@ impl Muc {
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
-        let now_ms = cx.now.mono_ms;
+        let turn = cx.storage.turn_number();
         for (_, room) in &mut self.rooms {
-            if room.written_ms == Some(now_ms) {
-                room.read_again(cx);
-                room.forget_turn(now_ms);
+            if room.written_turn == Some(turn) {
+                room.read_again(cx, turn);
+                room.forget_turn(turn);
             }
         }
     }
