@@ -2,7 +2,7 @@
 //! §10.8, §17.4). The items of one set are all done or none: everything is checked, then written,
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
-use super::changes::{AffiliationChanges, RoleChanges, Verdict};
+use super::changes::{AffiliationChanges, RoleChanges};
 use super::nicks::{NickChanges, check_reservable};
 use super::privilege::{self, Rank};
 use super::room::Room;
@@ -141,13 +141,7 @@ impl Room {
         self.take_nicks(&plan.nicks);
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
         let here = self.present_among(&plan.affiliations);
-
-        // §8.2: those who are kicked first, then the result, then all others.
-        let (kicks, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(Verdict::is_kick);
-        let kicked = self.take_out(cx, &kicks, Some(&actor));
-        cx.reply(origin, stanza, None);
-        self.tell_taken_out(cx, &kicked, Some(&actor));
-        self.execute(cx, others, Some(&actor));
+        self.execute_with(cx, verdicts, Some(&actor), |cx| cx.reply(origin, stanza, None));
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
             if self.versions.is_untold(jid) {
