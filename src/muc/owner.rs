@@ -85,7 +85,7 @@ impl Room {
                 destroy.push(Element::new(name, ns::MUC_USER).with_text(text));
             }
         }
-        self.end(cx, &destroy)?;
+        self.end(cx, Some(&stanza.from.to_bare()), &destroy)?;
         cx.reply(origin, stanza, None);
         Ok(())
     }

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     activity::SCHEMA,
     graves::SCHEMA,
     rooms::LISTED,
+    graves::BY_WHOM,
 ];
 
 const FIRST: &str = "
@@ -170,9 +171,9 @@ mod tests {
     #[test]
     fn newer_and_foreign_databases_are_refused() {
         let connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch("PRAGMA user_version = 9").expect("pragma");
+        connection.execute_batch("PRAGMA user_version = 99").expect("pragma");
         let error = migrate(&connection, MIGRATIONS).expect_err("newer");
-        assert!(error.contains("newer server (schema 9"), "{error}");
+        assert!(error.contains("newer server (schema 99"), "{error}");
         let connection = Connection::open_in_memory().expect("memory");
         connection.execute_batch("CREATE TABLE songs (title TEXT)").expect("table");
         let error = migrate(&connection, MIGRATIONS).expect_err("foreign");

@@ -177,7 +177,7 @@ fn a_name_is_taken_again_whole_or_not_at_all() {
         reason: None,
         owners: vec![bare("romeo@localhost")],
     };
-    world.cx.storage.grave_put(&grave, 0).expect("buried");
+    world.cx.storage.grave_put(&grave, None, 0).expect("buried");
     let other = StoredRoom {
         jid: bare("other@conference.localhost"),
         options: world.cx.config.rooms.defaults.clone(),
