@@ -37,6 +37,15 @@ impl Room {
         Ok(())
     }
 
+    /// The room that waits for its configuration is about to be one: what had its name before is
+    /// no longer remembered. One that is never configured has changed nothing.
+    pub fn take_name(&self, cx: &mut Cx) -> Result<(), StorageError> {
+        if self.lock.as_ref().is_some_and(|lock| lock.has_grave) {
+            cx.storage.grave_remove(&self.jid)?;
+        }
+        Ok(())
+    }
+
     fn bury(
         &self,
         cx: &mut Cx,
@@ -81,7 +90,7 @@ impl Muc {
 }
 
 /// Refuses an account that may not have the name of a destroyed room. True when it may, and there
-/// was one: it is to be forgotten then.
+/// was one: it is to be forgotten once the new room is configured.
 pub fn check_name(cx: &mut Cx, account: &BareJid, room: &BareJid) -> Result<bool, StanzaError> {
     let Some(grave) = grave_of(cx, room)? else { return Ok(false) };
     let may = grave.owners.contains(account) || cx.config.is_admin(account.as_str());

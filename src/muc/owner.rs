@@ -109,6 +109,7 @@ impl Room {
             })?;
             self.check_list_bytes(cx, &changes, &NickChanges::new())?;
         }
+        self.take_name(cx)?;
         self.store_configuration(cx, &draft.options, &changes)?;
         self.lock = None; // §10.1.2, §10.1.3: now it exists.
         self.take_affiliations(&changes);

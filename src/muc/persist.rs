@@ -63,6 +63,7 @@ impl Room {
 
     /// Accepts the configuration as it is (§10.1.1): the room exists from now on.
     pub fn unlock(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
+        self.take_name(cx)?;
         if self.options.persistent && !self.is_stored {
             self.store_whole(cx, &self.to_stored(self.options.clone()))?;
             self.is_stored = true;

@@ -38,6 +38,8 @@ pub struct Lock {
     pub creator: BareJid,
     /// When the defaults are accepted.
     pub until_ms: u64,
+    /// A destroyed room of this name is remembered until then.
+    pub has_grave: bool,
 }
 
 /// A live room.

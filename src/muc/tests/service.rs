@@ -190,6 +190,13 @@ fn a_name_is_taken_again_whole_or_not_at_all() {
     refused(world.join(&romeo, "R"), Condition::ResourceConstraint);
     assert_eq!(world.cx.storage.grave(&bare(ROOM), 0), Ok(Some(grave)));
     world.cx.storage.room_remove(&other.jid).expect("removed");
+    // Nor is it taken by a room that is never configured.
+    for _ in 0..2 {
+        world.join(&romeo, "R").expect("there is room");
+        assert!(world.cx.storage.grave(&bare(ROOM), 0).is_ok_and(|grave| grave.is_some()));
+        world.leave(&romeo);
+    }
     world.join(&romeo, "R").expect("there is room");
+    world.configure(&romeo, &[]).expect("the defaults are sound");
     assert_eq!(world.cx.storage.grave(&bare(ROOM), 0), Ok(None));
 }
