@@ -73,7 +73,12 @@ const FIELDS: &[Field] = &[
     }),
     ("muc#roominfo_subjectmod", "Participants may change the subject", subject_mod),
     ("muc#roomconfig_changesubject", "Participants may change the subject", subject_mod),
-    ("muc#roominfo_occupants", "Occupants", |room, _| Some(room.occupants_count().to_string())),
+    ("muc#roominfo_occupants", "Occupants", |room, asker| {
+        // §6.4: it may be told; admins can list occupants from outside (§9.8).
+        let may_know =
+            room.shows_inside_to(asker) || room.affiliation_of(asker) >= Affiliation::Admin;
+        may_know.then(|| room.occupants_count().to_string())
+    }),
     ("muc#maxhistoryfetch", "Messages of history", |room, _| {
         Some(room.options.history_messages.to_string())
     }),
