@@ -13,8 +13,8 @@ use crate::storage::AffiliationEntry;
 use crate::xml::Element;
 use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
 
-/// Bytes of addresses, nicks and reasons in the affiliation list of a room.
-const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the tags of an item in a list, at most.
+const ITEM_TAGS_BYTES: usize = 70;
 
 /// A decided set: nothing in it is refused any more.
 #[derive(Default)]
@@ -297,8 +297,9 @@ impl Room {
         nicks: &NickChanges,
     ) -> Result<(), StanzaError> {
         let bytes = |entry: &AffiliationEntry| {
-            let texts = [entry.nick.as_deref(), entry.reason.as_deref()];
-            entry.jid.as_str().len() + texts.into_iter().flatten().map(str::len).sum::<usize>()
+            let texts = [Some(entry.jid.as_str()), entry.nick.as_deref(), entry.reason.as_deref()];
+            let texts = texts.into_iter().flatten();
+            ITEM_TAGS_BYTES + texts.map(super::escaped_bytes).sum::<usize>()
         };
         let (mut before, mut after) = (0, 0);
         for (jid, change) in changes {
@@ -309,12 +310,10 @@ impl Room {
                 after += bytes(&AffiliationEntry { nick, ..entry });
             }
         }
-        let is_limited = cx.config.limits.room_affiliations > 0 && after > before;
-        let all = || self.affiliations.values().map(bytes).sum::<usize>();
-        if is_limited && all() + after - before > LIST_BYTES_MAX {
-            let error = StanzaError::new(Condition::ResourceConstraint);
-            return Err(error.with_text("the texts in the lists of the room are too long"));
+        if after <= before {
+            return Ok(());
         }
-        Ok(())
+        let all: usize = self.affiliations.values().map(bytes).sum();
+        super::check_answer_bytes(&cx.config, all + after - before)
     }
 }

@@ -2,7 +2,7 @@
 //! and from what is implemented.
 
 use super::dispatch::ROUTES;
-use super::listing::{LIST_ITEMS_MAX, PAGE_ITEMS_MAX};
+use super::listing::{LIST_ITEMS_MAX, PAGE_ITEMS_MAX, room_for_items};
 use super::room::Room;
 use crate::config::{SLOW_MODE_SECONDS_MAX, Whois};
 use crate::cx::Cx;
@@ -174,9 +174,11 @@ impl Room {
         let shown: Vec<&str> = shown.map(|occupant| occupant.jid.as_str()).collect();
         let wanted = Page::read(query)?;
         let items_max = if wanted.is_some() { PAGE_ITEMS_MAX } else { LIST_ITEMS_MAX };
-        let (page, set) =
-            wanted.clone().unwrap_or_default().cut(&shown, |occupant| occupant, items_max)?;
         let item = |jid: &&str| Element::new("item", ns::DISCO_ITEMS).with_attr("jid", *jid);
+        let mut has_room = room_for_items();
+        let fits = |jid: &&str| has_room(&item(jid));
+        let (page, set) =
+            wanted.clone().unwrap_or_default().cut(&shown, |jid| jid, items_max, fits)?;
         let items = page.iter().map(item).fold(items, Element::with_child);
         // XEP-0059 §2.2: of an empty list there are no pages.
         let is_part = !shown.is_empty() && (wanted.is_some() || page.len() < shown.len());

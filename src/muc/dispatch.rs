@@ -277,8 +277,12 @@ impl Muc {
             self.allowances.charge(&request.account, rows, cx.now);
         }
         self.settle(cx, index);
-        if let Some(payload) = result? {
-            cx.reply(origin, stanza, Some(payload));
+        if let Some(answer) = result? {
+            // Lists that are read whole: of occupants, of affiliations, of hats.
+            if matches!(&*payload.ns, ns::MUC_ADMIN | ns::MUC_OWNER | ns::COMMANDS) {
+                super::check_answer_bytes(&cx.config, super::written_bytes(&answer))?;
+            }
+            cx.reply(origin, stanza, Some(answer));
         }
         Ok(())
     }

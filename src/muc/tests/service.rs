@@ -200,3 +200,34 @@ fn a_name_is_taken_again_whole_or_not_at_all() {
     world.configure(&romeo, &[]).expect("the defaults are sound");
     assert_eq!(world.cx.storage.grave(&bare(ROOM), 0), Ok(None));
 }
+
+#[test]
+fn long_nicks_do_not_make_a_list_that_cuts_off_whoever_looks() {
+    let mut world = World::with(|config| config.rooms.defaults.occupants_in_disco = true);
+    let owner = world.user("romeo@localhost/a");
+    world.room(&[(&owner, "R")]);
+    for number in 0..99 {
+        let guest = world.user(&format!("u{number}@localhost/b"));
+        world.join(&guest, &format!("{number}{}", "&".repeat(400))).expect("an open room");
+        world.bytes(&owner);
+    }
+    for (place, place_of) in [("after", "last"), ("before", "first")] {
+        let (mut from, mut count) = (format!("<{place}/>"), 0);
+        while count < 100 {
+            let set = format!("<set xmlns='{}'>{from}</set>", ns::RSM);
+            let query = format!("<query xmlns='{}'>{set}</query>", ns::DISCO_ITEMS);
+            world.get(&owner, &query).expect("an occupant may");
+            let bytes = world.bytes(&owner);
+            assert!(bytes.len() < 140 * 1024, "{}", bytes.len());
+            let list = elements(&bytes).pop().expect("an answer");
+            let list = list.child("query", ns::DISCO_ITEMS).expect("a list").clone();
+            let page = list.elements().filter(|item| &*item.name == "item").count();
+            assert!((1..99).contains(&page), "{page}");
+            count += page;
+            let set = list.child("set", ns::RSM).expect("a part");
+            let next = set.child(place_of, ns::RSM).map(Element::text).expect("told");
+            from = format!("<{place}>{}</{place}>", next.replace('&', "&amp;"));
+        }
+        assert_eq!(count, 100);
+    }
+}
