@@ -12,7 +12,8 @@
 //! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
 //! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
 //! | what is kept | `archive`, `archive_query`, `archive_filter`, `retract`, `moderate` |
-//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions`, `voice`, `voices` |
+//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions` |
+//! | who has voice | `voice_requests`, `voice_kept` |
 //! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
 //! | who belongs to it | `register`, `nicks`, `invite`, `asked` |
 
@@ -60,8 +61,8 @@ mod tests;
 mod unique;
 mod vcard;
 mod versions;
-mod voice;
-mod voices;
+mod voice_kept;
+mod voice_requests;
 
 use std::collections::HashMap;
 

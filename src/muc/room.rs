@@ -19,7 +19,7 @@ use super::register::Applicants;
 use super::subject::Subject;
 use super::vcard::Vcard;
 use super::versions::Versions;
-use super::voices::Voices;
+use super::voice_kept::Voices;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
