@@ -3,15 +3,15 @@
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
 use super::changes::{AffiliationChanges, RoleChanges};
+use super::dispatch::Request;
 use super::nicks::{NickChanges, check_reservable};
 use super::privilege::{self, Rank};
 use super::room::Room;
 use super::{check_reason, invite};
 use crate::cx::Cx;
-use crate::ids::Target;
 use crate::storage::AffiliationEntry;
 use crate::xml::Element;
-use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
+use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, StanzaError, ns};
 
 /// Bytes of the tags of an item in a list, at most.
 const ITEM_TAGS_BYTES: usize = 70;
@@ -125,15 +125,10 @@ impl Room {
     }
 
     /// A set.
-    pub fn admin_set(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        query: &Element,
-    ) -> Result<(), StanzaError> {
+    pub fn admin_set(&mut self, cx: &mut Cx, request: &Request<'_>) -> Result<(), StanzaError> {
+        let Request { origin, stanza, .. } = *request;
         self.backlog.check()?;
-        let plan = self.plan(cx, &stanza.from, query)?;
+        let plan = self.plan(cx, &stanza.from, request.payload)?;
         let actor = self.actor(&stanza.from);
         self.store_affiliations(cx, &plan.affiliations)?;
         self.store_nicks(cx, &plan.affiliations, &plan.nicks)?;

@@ -369,9 +369,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::MUC_ADMIN,
         kind: IqType::Set,
         feature: None,
-        handler: |room, cx, request| {
-            room.admin_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
-        },
+        handler: |room, cx, request| room.admin_set(cx, request).map(|()| None),
     },
     Route {
         name: "query",
@@ -385,9 +383,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::MUC_OWNER,
         kind: IqType::Set,
         feature: None,
-        handler: |room, cx, request| {
-            room.owner_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
-        },
+        handler: |room, cx, request| room.owner_set(cx, request).map(|()| None),
     },
     Route {
         name: "command",
