@@ -35,7 +35,7 @@ struct Entry {
 }
 
 /// Messages that are not kept, of which there is something known.
-const PASSED_MAX: usize = 100;
+const PASSED_MESSAGES_MAX: usize = 100;
 
 /// The messages, oldest first.
 #[derive(Default)]
@@ -103,7 +103,7 @@ impl History {
 
     /// Remembers that there was a message which is not kept; `emptied` says nothing any more.
     pub fn pass(&mut self, said: Said, emptied: Envelope) {
-        if self.passed.len() >= PASSED_MAX {
+        if self.passed.len() >= PASSED_MESSAGES_MAX {
             self.passed.pop_front();
         }
         self.passed.push_back(Entry { said, envelope: emptied, chars: 0 });
@@ -208,13 +208,13 @@ mod tests {
         let kind = StanzaKind::Message(MessageType::Groupchat);
         let stanza = Stanza::new(kind, room.clone().into(), None);
         let emptied = Envelope::new(&stanza.with_child(Element::new("x", ns::SID)));
-        for number in 0..=PASSED_MAX {
+        for number in 0..=PASSED_MESSAGES_MAX {
             let said = Said { id: format!("p{number}"), author: Some("o".into()), unix_ms: 0 };
             history.pass(said, emptied.clone());
         }
         assert!(history.find("p0").is_none());
         assert_eq!(history.find("p1").map(|(author, _)| author), Some(Some("o")));
-        assert_eq!((history.entries.len(), history.passed.len()), (1, PASSED_MAX));
+        assert_eq!((history.entries.len(), history.passed.len()), (1, PASSED_MESSAGES_MAX));
         history.forget_author("o");
         history.replace(&room, "p1", &emptied.with_last_child("message", &delay(&room, 0)));
         let found = history.find("p1").map(|(author, envelope)| (author, envelope.to_vec()));
