@@ -12,7 +12,8 @@
 //! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
 //! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
 //! | what is kept | `archive`, `archive_query`, `archive_filter`, `retract`, `moderate` |
-//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions`, `voice`, `voices` |
+//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions` |
+//! | who has voice | `voice_requests`, `voice_kept` |
 //! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
 //! | who belongs to it | `register`, `nicks`, `invite`, `asked` |
 
@@ -60,8 +61,8 @@ mod tests;
 mod unique;
 mod vcard;
 mod versions;
-mod voice;
-mod voices;
+mod voice_kept;
+mod voice_requests;
 
 use std::collections::HashMap;
 
@@ -73,6 +74,7 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
+use crate::xml::writer::write_element;
 use crate::xmpp::{
     Affiliation, BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError,
     StanzaKind, ns,
@@ -119,6 +121,39 @@ pub struct Muc {
     telling: Telling,
     /// The service has shut down.
     is_closed: bool,
+}
+
+/// Bytes of an answer that is not read in pages, at most.
+const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of an answer: no more than half of what may wait for a client (`limits.outbox_bytes`), or
+/// asking would cut it off.
+fn answer_bytes_max(config: &Config) -> usize {
+    match config.limits.outbox_bytes {
+        0 => ANSWER_BYTES_MAX,
+        bytes => ANSWER_BYTES_MAX.min(bytes / 2),
+    }
+}
+
+/// Refuses an answer that is too long, or what would make one so.
+fn check_answer_bytes(config: &Config, bytes: usize) -> Result<(), StanzaError> {
+    if bytes <= answer_bytes_max(config) {
+        return Ok(());
+    }
+    Err(StanzaError::new(Condition::ResourceConstraint).with_text("the list is too long"))
+}
+
+/// Bytes of an element as it is sent.
+fn written_bytes(element: &Element) -> usize {
+    let mut bytes = Vec::new();
+    write_element(&mut bytes, element, ns::CLIENT);
+    bytes.len()
+}
+
+/// Bytes of a text as it is sent, at most.
+fn escaped_bytes(text: &str) -> usize {
+    let bytes_of = |byte: u8| if b"<>&'\"\t\n\r".contains(&byte) { 6 } else { 1 };
+    text.bytes().map(bytes_of).sum()
 }
 
 /// Refuses a text that is longer than `limits.room_text_bytes`.
@@ -234,11 +269,11 @@ impl Muc {
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
-        let now_ms = cx.now.mono_ms;
+        let turn = cx.storage.turn_number();
         for (_, room) in &mut self.rooms {
-            if room.written_ms == Some(now_ms) {
-                room.read_again(cx);
-                room.forget_turn(now_ms);
+            if room.written_turn == Some(turn) {
+                room.read_again(cx, turn);
+                room.forget_turn(turn);
             }
         }
     }
