@@ -218,6 +218,10 @@ impl Core for Echo {
         self.out.is_congested()
     }
 
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
     fn poll_timeout(&self) -> Option<u64> {
         self.peers.values().filter_map(|peer| peer.wake_ms).min()
     }
