@@ -9,6 +9,7 @@
 mod archive;
 mod blocking;
 mod carbons;
+mod contacts;
 mod disco;
 mod message;
 mod offline;
@@ -20,6 +21,7 @@ mod subscription;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -29,6 +31,7 @@ use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
+use contacts::Contacts;
 use roster::Roster;
 
 pub use disco::answer_stranger;
@@ -81,7 +84,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_INFO),
         handler: disco::handle_info,
     },
@@ -89,7 +92,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_ITEMS,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_ITEMS),
         handler: disco::handle_items,
     },
@@ -153,6 +156,8 @@ struct Account {
     sessions: Vec<SessionId>,
     /// Read when first asked for.
     roster: Option<Roster>,
+    /// Read when presence first needs them.
+    contacts: Option<Rc<Contacts>>,
 }
 
 impl Im {
@@ -267,6 +272,7 @@ impl Im {
     pub fn handle_storage_lost(&mut self) {
         for account in self.accounts.values_mut() {
             account.roster = None;
+            account.contacts = None;
         }
     }
 

@@ -226,20 +226,11 @@ fn item_element(item: &RosterItem) -> Element {
     let mut element = Element::new("item", ns::ROSTER)
         .with_attr("jid", item.jid.as_str())
         .with_attr_opt("name", item.name.as_deref())
-        .with_attr("subscription", subscription_str(item.subscription));
+        .with_attr("subscription", item.subscription.as_str());
     for group in &item.groups {
         element.push(Element::new("group", ns::ROSTER).with_text(group));
     }
     element
-}
-
-fn subscription_str(subscription: Subscription) -> &'static str {
-    match subscription {
-        Subscription::None => "none",
-        Subscription::To => "to",
-        Subscription::From => "from",
-        Subscription::Both => "both",
-    }
 }
 
 /// What an item takes in a roster result, before escaping.
