@@ -1,5 +1,6 @@
-//! What an account says of itself (XEP-0030): to its owner everything, to others nothing, so that
-//! nobody harvests names or learns who is connected (XEP-0030 §8, WIRE 46).
+//! What an account says of itself (XEP-0030): everything to its owner and to who sees its presence,
+//! nothing to others, so that nobody harvests names or learns who is connected (XEP-0030 §8,
+//! WIRE 46).
 
 use crate::cx::Cx;
 use crate::xml::Element;
@@ -8,18 +9,21 @@ use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind, ns};
 
 use super::{Im, ROUTES, Request};
 
-/// disco#info of the sender's own account.
+/// disco#info of an account.
 pub(super) fn handle_info(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
+    if !im.is_subscriber(cx, &request.account, &request.stanza.from.to_bare())? {
+        return answer_stranger(request.stanza);
+    }
     check_node(request.payload)?;
     let mut info = DiscoInfo {
         identities: vec![Identity {
             category: "account",
             kind: "registered",
-            name: request.stanza.from.local().unwrap_or_default().to_owned(),
+            name: request.account.local().unwrap_or_default().to_owned(),
         }],
         ..DiscoInfo::default()
     };
@@ -28,15 +32,18 @@ pub(super) fn handle_info(
     Ok(Some(info.to_element(None)))
 }
 
-/// disco#items of the sender's own account: its available resources (XEP-0030 §4, RFC 6121).
+/// disco#items of an account: its available resources (XEP-0030 §4, RFC 6121).
 pub(super) fn handle_items(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
+    if !im.is_subscriber(cx, &request.account, &request.stanza.from.to_bare())? {
+        return answer_stranger(request.stanza);
+    }
     check_node(request.payload)?;
     let mut query = Element::new("query", ns::DISCO_ITEMS);
-    for (_, session, _) in im.available_in(&request.stanza.from.to_bare()) {
+    for (_, session, _) in im.available_in(&request.account) {
         let jid = session.full_jid.as_str();
         query.push(Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid));
     }
