@@ -177,6 +177,7 @@ impl Im {
         let item = RosterItem { name, groups, ..kept };
         check_room(cx, account, previous.as_ref(), &item)?;
         let version = cx.storage.roster_put(account, &item)?;
+        self.pep_recheck(cx, account, &item.jid)?;
         self.push_item(cx, account, item_element(&item), &version.to_string());
         Ok(())
     }

@@ -244,6 +244,14 @@ impl Im {
             _ => return,
         };
         self.show_presence(cx, contact.account, contact.jid, kind);
+        // XEP-0163 §4.3.4, §7.1: so with its nodes.
+        let told = match after.from {
+            true => self.pep_welcome(cx, contact.account, contact.jid),
+            false => self.pep_recheck(cx, contact.account, contact.jid),
+        };
+        if told.is_err() {
+            log::warn!("the nodes of {} do not follow its subscriptions", contact.account);
+        }
     }
 
     /// Sends the presence of each available session to a contact, or that it is gone.

@@ -55,6 +55,9 @@ pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
 pub use hats::Hat;
+pub use pep::{
+    PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, PepSendLast, PepUsage,
+};
 pub use requests::SubscriptionEnd;
 pub use values::{
     AffiliationEntry, RosterChange, RosterItem, RosterVersion, StorageError, StoredRoom,
