@@ -9,6 +9,7 @@ mod control;
 mod disco;
 mod drain;
 mod edge;
+mod inline;
 pub mod limits;
 mod management;
 mod router;

@@ -116,6 +116,13 @@ impl Login {
     }
 }
 
+/// The one message of HT-SHA-256-NONE (draft-schmaus-sasl-ht-09), in base64.
+pub fn token_message(user: &str, token: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    let proof = hmac::sign(&key, b"Initiator");
+    base64(&[user.as_bytes(), b"\0", proof.as_ref()].concat())
+}
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub fn base64(bytes: &[u8]) -> String {
