@@ -257,7 +257,7 @@ impl Client {
                     self.state = State::Proceed;
                     return;
                 }
-                self.begin_sasl();
+                self.begin_sasl(element);
                 self.state = State::Sasl;
             }
             State::Proceed if element.is("proceed", ns::TLS) => self.wants_tls = true,
@@ -306,7 +306,17 @@ impl Client {
         }
     }
 
-    fn begin_sasl(&mut self) {
+    fn begin_sasl(&mut self, features: &Element) {
+        let list = match self.inline {
+            Some(_) => features.child("authentication", ns::SASL2),
+            None => features.child("mechanisms", ns::SASL),
+        };
+        let mechanisms = list.into_iter().flat_map(Element::elements);
+        let mechanisms = mechanisms.filter(|child| child.name == "mechanism").map(Element::text);
+        let bindings = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING);
+        let bindings = bindings.into_iter().flat_map(Element::elements);
+        let bindings = bindings.filter_map(|binding| binding.attr("type").map(str::to_owned));
+        self.login.see_offer(mechanisms.collect(), bindings.collect());
         let (name, initial) = (self.identity.mechanism.name(), self.login.initial());
         let sasl = self.sasl_ns();
         let text = match &self.inline {
