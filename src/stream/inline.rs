@@ -168,3 +168,54 @@ impl From<Repeated> for Failure {
         Condition::MalformedRequest.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_uuids_of_version_4() {
+        let parse = |text: &str| ClientId::parse(text);
+        let id = parse("d4565fa7-4d72-4749-b3d3-740edbf87770").expect("that of the example");
+        assert_eq!(id.as_bytes()[..3], [0xd4, 0x56, 0x5f]);
+        assert_eq!(parse("D4565FA7-4D72-4749-B3D3-740EDBF87770"), Some(id));
+        let bad = [
+            "",
+            "d4565fa7",
+            "d4565fa74d724749b3d3740edbf87770",
+            "{d4565fa7-4d72-4749-b3d3-740edbf87770}",
+            "d4565fa7-4d72-1749-b3d3-740edbf87770",
+            "d4565fa7-4d72-4749-73d3-740edbf87770",
+            "d4565fa7-4d72-4749-b3d3-740edbf8777g",
+            "d4565fa7-4d72-4749-b3d3-740edbf8777",
+            "d4565fa7-4d72-4749-b3d3-740edbf877700",
+            "d4565fa7_4d72_4749_b3d3_740edbf87770",
+            "+4565fa7-4d72-4749-b3d3-740edbf87770",
+            "é4565fa-4d72-4749-b3d3-740edbf877700",
+        ];
+        for text in bad {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bind_has_each_wish_once() {
+        let wish = |name: &'static str, ns: &'static str| Element::new(name, ns);
+        let mut bind = Element::new("bind", ns::BIND2);
+        bind.push(Element::new("tag", ns::BIND2).with_text("phone"));
+        for _ in 0..3 {
+            bind.push(wish("inactive", ns::CSI));
+            bind.push(wish("enable", ns::CARBONS));
+            bind.push(wish("enable", "urn:example:unheard-of"));
+        }
+        let bind = Bind::parse(&bind).expect("well-formed");
+        assert_eq!(bind.tag.as_deref(), Some("phone"));
+        let wishes: Vec<Wish> = bind.wishes.iter().map(|(wish, _)| *wish).collect();
+        assert_eq!(wishes, [Wish::Carbons, Wish::Inactive]);
+        for tag in ["", "\u{7}", &"x".repeat(1024)] {
+            let tag = Element::new("tag", ns::BIND2).with_text(tag);
+            let bind = Bind::parse(&Element::new("bind", ns::BIND2).with_child(tag));
+            assert_eq!(bind.expect("well-formed"), Bind::default());
+        }
+    }
+}

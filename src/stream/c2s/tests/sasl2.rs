@@ -252,3 +252,52 @@ fn failures_are_held_back_and_counted_with_those_of_the_other_profile() {
     assert!(peer.negotiation.refuse_login(&plain()));
     assert!(peer.send_failure().unwrap().starts_with(&failure2("temporary-auth-failure")));
 }
+
+#[test]
+fn no_sequence_of_elements_panics() {
+    let mut dice = Dice(0xf00d);
+    let client = Client::new(ScramHash::Sha1, "alice", "pencil");
+    for _ in 0..200 {
+        let mut peer = Peer::secure();
+        for _ in 0..20 {
+            let message = dice.mangle(
+                match dice.roll(3) {
+                    0 => client.first().into_bytes(),
+                    1 => b"\0alice\0pencil".to_vec(),
+                    _ => b"alice\0proof".to_vec(),
+                }
+                .as_slice(),
+            );
+            let mechanism = ["PLAIN", "SCRAM-SHA-1", "HT-SHA-256-NONE", "X"][dice.roll(4)];
+            let mut element = match dice.roll(8) {
+                0 => Element::new("abort", ns::SASL2),
+                1 => response2(&String::from_utf8_lossy(&message)),
+                2 => plain(),
+                _ => authenticate(mechanism, &message),
+            };
+            let children = [
+                agent(AGENT),
+                agent("x"),
+                Element::new("fast", ns::FAST).with_attr("count", dice.roll(3).to_string()),
+                Element::new("request-token", ns::FAST).with_attr("mechanism", mechanism),
+                Element::new("bind", ns::BIND2),
+                Element::new("resume", ns::SM),
+            ];
+            for child in children {
+                if dice.roll(3) == 0 {
+                    element.push(child);
+                }
+            }
+            let step = match peer.send(element) {
+                Ok(Step::CheckPassword) => peer.check_password(),
+                step => step,
+            };
+            peer.output();
+            match step {
+                Ok(Step::LoginFailed { .. }) if peer.send_failure().is_ok() => {}
+                Ok(Step::Continue) => {}
+                _ => break,
+            }
+        }
+    }
+}

@@ -179,6 +179,16 @@ fn a_change_of_the_password_ends_all_tokens() {
 }
 
 #[test]
+fn who_cannot_be_given_a_token_logs_in_without() {
+    let mut peer = peer();
+    token(&mut peer, "HT-SHA-256-NONE");
+    peer.cx.storage.inject(crate::storage::Fault::FailWrite(1));
+    let element = authenticate("PLAIN", b"\0alice\0pencil").with_child(agent(AGENT));
+    let element = element.with_child(request("HT-SHA-256-NONE"));
+    assert!(log_in(&mut peer, element).token.is_none());
+}
+
+#[test]
 fn malformed_requests() {
     let mut peer = peer();
     let text = token(&mut peer, "HT-SHA-256-NONE");
