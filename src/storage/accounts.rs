@@ -96,8 +96,7 @@ impl Storage {
             self.room_versions_of_removed(account.as_str())?;
             let sql = "DELETE FROM room_affiliation WHERE jid = ?1 AND affiliation <> 'outcast'";
             self.write(sql, [account.as_str()])?;
-            let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";
-            self.write(sql, [account.as_str()])?;
+            self.graves_forget(account)?;
             self.room_hats_forget(account)?;
             self.archives_forget(account)?;
         }
