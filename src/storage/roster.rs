@@ -13,7 +13,7 @@ use super::{RosterChange, RosterItem, RosterVersion, Storage, StorageError, Subs
 use crate::xmpp::BareJid;
 
 /// Removed contacts that a roster remembers, so that a client learns of them by the difference.
-const REMOVED_MAX: usize = 256;
+const REMOVED_ITEMS_MAX: usize = 256;
 
 /// What subscriptions (RFC 6121 §3) and versions (§2.6) need beside the first tables; what is left
 /// to be said of removed accounts.
@@ -95,8 +95,8 @@ impl Storage {
         Ok(join_groups(rows).pop().map(|(item, _)| item))
     }
 
-    /// How many contacts an account has, and the bytes of their addresses, names and groups; a group
-    /// counts `group_bytes` more.
+    /// How many contacts an account has, and the bytes of their addresses, names and groups; a
+    /// group counts `group_bytes` more.
     pub fn roster_size(
         &mut self,
         account: &BareJid,
@@ -119,8 +119,8 @@ impl Storage {
         Ok((items as usize, (texts + groups) as usize))
     }
 
-    /// What there is between an account and a contact; `None` for strangers, and for an account that
-    /// does not exist.
+    /// What there is between an account and a contact; `None` for strangers, and for an account
+    /// that does not exist.
     pub fn subscription(
         &mut self,
         account: &BareJid,
@@ -204,7 +204,7 @@ impl Storage {
         let forgotten = self.read_one(
             "SELECT version FROM roster_removed WHERE account = ?1
              ORDER BY version DESC LIMIT 1 OFFSET ?2",
-            (id, REMOVED_MAX as i64),
+            (id, REMOVED_ITEMS_MAX as i64),
             |row| row.get::<_, i64>(0),
         )?;
         if let Some(forgotten) = forgotten {
