@@ -14,6 +14,7 @@ mod message;
 mod offline;
 mod pep;
 mod presence;
+mod redelivery;
 mod roster;
 mod subscription;
 #[cfg(test)]
@@ -110,7 +111,50 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: roster::handle_set,
     },
+    Route {
+        ns: ns::CARBONS,
+        name: "enable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::CARBONS),
+        handler: carbons::handle_enable,
+    },
+    Route {
+        ns: ns::CARBONS,
+        name: "disable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: carbons::handle_disable,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "blocklist",
+        kind: IqType::Get,
+        askers: Askers::Owner,
+        feature: Some(ns::BLOCKING),
+        handler: blocking::handle_list,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "block",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_block,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "unblock",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_unblock,
+    },
 ];
+
+/// Features of accounts that are not the namespace of a route.
+pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 
 /// The accounts that are connected.
 #[derive(Default)]
@@ -122,6 +166,8 @@ pub struct Im {
     accounts: HashMap<BareJid, Account>,
     /// Features of an account that other tables than [`ROUTES`] answer.
     features_elsewhere: Vec<&'static str>,
+    /// Sessions that are to get more of what was kept for them, in the order they came.
+    awaiting: Vec<SessionId>,
 }
 
 /// A bound session.
@@ -134,6 +180,10 @@ struct Session {
     presence: Option<Presence>,
     /// It has asked for the roster, and gets pushes from then on (RFC 6121 §2.1.6).
     wants_roster: bool,
+    /// It has asked for the block list, and gets pushes from then on (XEP-0191 §3.3).
+    wants_blocks: bool,
+    /// It gets copies of what the user's other resources say and hear (XEP-0280).
+    wants_carbons: bool,
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
@@ -144,6 +194,8 @@ struct Presence {
     envelope: Envelope,
     /// RFC 6121 §4.7.2.3; below 0 the session gets no messages to the bare address.
     priority: i8,
+    /// Since when that is not below 0, in milliseconds since 1970.
+    ready_since_ms: i64,
 }
 
 /// An account with at least one session.
@@ -153,6 +205,10 @@ struct Account {
     sessions: Vec<SessionId>,
     /// Read when first asked for.
     roster: Option<Roster>,
+    /// `cx.blocks` holds its list, when it blocks anybody.
+    knows_blocks: bool,
+    /// What errors may answer, while a session wants copies.
+    answerable: carbons::Answerable,
 }
 
 impl Im {
@@ -190,6 +246,8 @@ impl Im {
             to: to_attribute(full_jid),
             presence: None,
             wants_roster: false,
+            wants_blocks: false,
+            wants_carbons: false,
             directed: BTreeSet::new(),
         };
         self.sessions.insert(session, record);
@@ -248,6 +306,7 @@ impl Im {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
+                cx.blocks.forget(&record.account);
             }
         }
         self.say_farewell(cx, &record);
@@ -259,12 +318,14 @@ impl Im {
         for record in sessions.iter().filter_map(|session| self.sessions.get(session)) {
             self.say_farewell(cx, record);
         }
+        self.accounts.keys().for_each(|account| cx.blocks.forget(account));
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
         *self = Self { features_elsewhere, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached rosters are read again.
-    pub fn handle_storage_lost(&mut self) {
+    /// Storage lost this turn's writes: cached rosters and block lists are read again.
+    pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
+        self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
             account.roster = None;
         }

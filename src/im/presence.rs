@@ -80,7 +80,10 @@ impl Im {
         presence.check_can_be_kept()?;
         let envelope = Envelope::new(presence);
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
-        let previous = session.presence.replace(Presence { envelope: envelope.clone(), priority });
+        let ready = session.presence.as_ref().filter(|presence| presence.priority >= 0);
+        let ready_since_ms = ready.map_or(cx.now.unix_ms, |presence| presence.ready_since_ms);
+        let presence = Presence { envelope: envelope.clone(), priority, ready_since_ms };
+        let previous = session.presence.replace(presence);
         let session = &self.sessions[&id];
         for (other_id, other, _) in self.available_in(&session.account) {
             cx.out.push_envelope(other_id, &envelope, &other.to);
