@@ -153,7 +153,8 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-/// Features of accounts that are not the namespace of a route.
+/// What a server with these accounts can besides what [`ROUTES`] answer (XEP-0280 §6.2, XEP-0160
+/// §4).
 pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 
 /// The accounts that are connected.

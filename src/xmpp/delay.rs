@@ -1,7 +1,7 @@
 //! Delayed delivery (XEP-0203): who has kept a stanza, and since when.
 
 use super::datetime::format_utc;
-use super::ns;
+use super::{Jid, ns};
 use crate::xml::{Element, Node};
 
 /// `<delay/>` by `from`, for what it was given at `unix_ms`.
@@ -11,6 +11,7 @@ pub fn delay(from: &str, unix_ms: i64) -> Element {
 
 /// True for a `<delay/>` that says it is by `from`.
 pub fn is_delay_by(node: &Node, from: &str) -> bool {
-    let is_by = |child: &Element| child.is("delay", ns::DELAY) && child.attr("from") == Some(from);
-    matches!(node, Node::Element(child) if is_by(child))
+    let Node::Element(child) = node else { return false };
+    let by = child.attr("from").filter(|_| child.is("delay", ns::DELAY));
+    by.and_then(|by| Jid::parse(by).ok()).is_some_and(|by| by.as_str() == from)
 }
