@@ -12,7 +12,7 @@ use crate::outbound::Envelope;
 use crate::xml::Element;
 use crate::xmpp::datetime::parse_utc;
 use crate::xmpp::delay::delay;
-use crate::xmpp::{BareJid, Jid, ns};
+use crate::xmpp::{BareJid, Jid};
 
 /// What the room knows of a message besides the message.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xmpp::{Jid, MessageType, Stanza, StanzaKind};
+    use crate::xmpp::{MessageType, Stanza, StanzaKind, ns};
 
     fn history(count: i64, messages_max: usize, bytes_max: usize) -> History {
         let room = BareJid::parse("room@c").expect("an address");
