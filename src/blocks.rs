@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::storage::{Storage, StorageError};
 use crate::xmpp::{BareJid, Jid};
 
 /// The addresses that one account blocks. Bounded by `limits.blocked_addresses`.
@@ -25,10 +26,19 @@ pub struct Blocks {
 /// local part; all resources of it; its domain with all that is there. `None` for what an account
 /// cannot block: itself (§5), and the server that it lives on, which it could not ask to unblock
 /// anybody any more. The users of that server it can.
-pub fn forms<'a>(account: &BareJid, other: &'a Jid) -> Option<[&'a str; 3]> {
+fn forms<'a>(account: &BareJid, other: &'a Jid) -> Option<[&'a str; 3]> {
     let is_own_server = other.local().is_none() && other.domain() == account.domain();
     let is_own = other.bare_str() == account.as_str();
     (!is_own && !is_own_server).then(|| [other.as_str(), other.bare_str(), other.domain()])
+}
+
+/// Whether an account, connected or not, has blocked `other`.
+pub fn is_stored(
+    storage: &mut Storage,
+    account: &BareJid,
+    other: &Jid,
+) -> Result<bool, StorageError> {
+    forms(account, other).map_or(Ok(false), |forms| storage.blocked_any(account, &forms))
 }
 
 impl BlockList {

@@ -230,8 +230,7 @@ impl Im {
             self.read_blocks(cx, account)?;
             return Ok(cx.blocks.has_blocked(account, other));
         }
-        let forms = blocks::forms(account, other);
-        forms.map_or(Ok(false), |forms| Ok(cx.storage.blocked_any(account, &forms)?))
+        Ok(blocks::is_stored(&mut cx.storage, account, other)?)
     }
 
     /// Storage lost this turn's writes: what is known of lists is read again, at once, since rooms
