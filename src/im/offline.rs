@@ -92,24 +92,36 @@ impl Im {
         if bytes_max == 0 {
             return true;
         }
-        let Ok(slice) = cx.storage.offline_slice(&account, oldest_ms(cx), bytes_max) else {
-            return true;
-        };
+        self.take_slice(cx, id, &account, bytes_max).unwrap_or_else(|_| {
+            // Read-only storage is asked again when it is mended, what failed otherwise with the
+            // next presence: else every turn would try.
+            log::warn!("{account}: what waits for it cannot be delivered now");
+            cx.storage.is_read_only()
+        })
+    }
+
+    /// Pushes a slice and removes it, or neither. `Ok(true)`: there is more.
+    fn take_slice(
+        &mut self,
+        cx: &mut Cx,
+        session: SessionId,
+        account: &BareJid,
+        bytes_max: usize,
+    ) -> Result<bool, StanzaError> {
+        let slice = cx.storage.offline_slice(account, oldest_ms(cx), bytes_max)?;
         if slice.messages.is_empty() {
-            return false;
+            return Ok(false);
         }
-        // Whom the user has blocked since: nothing of it is delivered (XEP-0191 §3.3).
-        let knows_blocks = self.read_blocks(cx, &account).is_ok();
-        if !knows_blocks || cx.storage.offline_remove(&account, &slice).is_err() {
-            return true;
-        }
+        self.read_blocks(cx, account)?;
+        cx.storage.offline_remove(account, &slice)?;
         for message in &slice.messages {
+            // Whom the user has blocked since: nothing of it is delivered (XEP-0191 §3.3).
             let sender = Jid::parse(&message.sender);
-            if !sender.is_ok_and(|sender| cx.blocks.has_blocked(&account, &sender)) {
-                cx.out.push_written(id, &message.xml);
+            if !sender.is_ok_and(|sender| cx.blocks.has_blocked(account, &sender)) {
+                cx.out.push_written(session, &message.xml);
             }
         }
-        slice.has_more
+        Ok(slice.has_more)
     }
 }
 

@@ -97,8 +97,9 @@ impl Room {
     /// who have blocked `from`, the room or an occupant of it. Nobody hears of that: an error would
     /// throw them out of the room (§18.1.2).
     pub fn push_to_all(&self, cx: &mut Cx, from: &Jid, envelope: &Envelope) {
+        let somebody_blocks = !cx.blocks.is_empty();
         for occupant in self.occupants() {
-            if cx.blocks.has_blocked(&occupant.account, from) {
+            if somebody_blocks && cx.blocks.has_blocked(&occupant.account, from) {
                 continue;
             }
             for seat in &occupant.seats {
