@@ -15,6 +15,7 @@ pub fn server_info() -> DiscoInfo {
     let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS];
     let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
     features.extend(iq::features(Scope::Server).chain(of_accounts));
+    features.extend(im::FEATURES);
     let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
     let mut info = DiscoInfo { identities: vec![identity], ..DiscoInfo::default() };
     info.add_features(features);
