@@ -150,7 +150,7 @@ impl Im {
     pub fn handle_answer(&mut self, cx: &mut Cx, origin: Target, answer: &Stanza) {
         let Target::Local(id) = origin else { return };
         let asked = self.caps.asked.get(&id);
-        if !asked.is_some_and(|asked| Some(&asked.id) == answer.id.as_ref()) {
+        if asked.is_none_or(|asked| Some(&asked.id) != answer.id.as_ref()) {
             return;
         }
         let Some(Question { hash, .. }) = self.caps.asked.remove(&id) else { return };

@@ -126,8 +126,8 @@ impl Im {
         self.pep_take(cx, account, &node, item_id, notifies)
     }
 
-    /// A node has changed, and who listens has been told: what else follows from it. An `Err`
-    /// refuses the change.
+    /// A node has changed in storage, and who listens is told next: what else follows from it. An
+    /// `Err` refuses the change.
     pub(super) fn handle_pep_change(
         &mut self,
         _: &mut Cx,
