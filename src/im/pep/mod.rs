@@ -34,7 +34,7 @@ pub(super) use requests::{handle_get, handle_set};
 /// Bytes of the name of a node, of the id of an item, of a text of its configuration.
 const NAME_BYTES_MAX: usize = 1023;
 /// Addresses in a list of a node: affiliations, subscriptions.
-const PEOPLE_MAX: usize = 1000;
+const ADDRESSES_MAX: usize = 1000;
 
 /// What has happened to a node of an account.
 #[derive(Clone, Copy, Debug)]
