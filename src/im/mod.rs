@@ -320,9 +320,6 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
-        if cx.storage.pep_forget(account).is_err() {
-            log::error!("what nodes of others know of {account} is left there");
-        }
     }
 
     /// A session is over: its unavailable presence goes to its own other resources, to who sees its
