@@ -116,7 +116,7 @@ impl Otherwise {
 }
 
 /// Pushes one serialisation to each session, `to` as it was sent; returns which they were.
-fn push_to_all(
+pub(super) fn push_to_all(
     cx: &mut Cx,
     stanza: &Stanza,
     to: &Jid,

@@ -57,6 +57,8 @@ pub fn write_after_login(cx: &Cx) -> Vec<u8> {
                 .with_attr("ver", &*cx.caps_ver),
         );
     }
+    features.push(Element::new("sm", ns::SM));
+    features.push(Element::new("csi", ns::CSI));
     let limits = &cx.config.limits;
     features.extend(stream_limits(limits.stanza_bytes, limits.idle_seconds));
     write(&features)

@@ -126,6 +126,12 @@ pub const LAST: &str = "jabber:iq:last";
 pub const SM: &str = "urn:xmpp:sm:3";
 /// Client state indication (XEP-0352).
 pub const CSI: &str = "urn:xmpp:csi:0";
+/// Chat states (XEP-0085).
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// Delivery receipts (XEP-0184).
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// Chat markers (XEP-0333).
+pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// One-round-trip login (XEP-0388).
 pub const SASL2: &str = "urn:xmpp:sasl:2";
 /// Binding within the login (XEP-0386).

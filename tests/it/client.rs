@@ -47,6 +47,8 @@ enum State {
     Proceed,
     Sasl,
     FeaturesAfterLogin,
+    /// Logged in; the script binds or resumes.
+    Unbound,
     Bind,
     Ready,
 }
@@ -66,6 +68,7 @@ pub struct Client {
     /// The `<failure/>` of SASL.
     pub failure: Option<Element>,
     is_tls: bool,
+    binds: bool,
     closed: bool,
     state: State,
     parser: StreamParser,
@@ -88,6 +91,12 @@ impl Client {
         client
     }
 
+    /// A client that logs in and binds nothing: the script does, or resumes the session that had
+    /// this address.
+    pub fn unbound(identity: Identity, full_jid: Option<String>) -> Self {
+        Self { binds: false, full_jid, ..Self::login(identity) }
+    }
+
     /// A client that only does what it is told.
     pub fn raw(identity: Identity) -> Self {
         let login = Login::new(identity.mechanism, &identity.user, &identity.password);
@@ -100,6 +109,7 @@ impl Client {
             trouble: None,
             failure: None,
             is_tls: false,
+            binds: true,
             closed: false,
             state: State::Raw,
             parser: StreamParser::new(LIMITS),
@@ -109,6 +119,11 @@ impl Client {
 
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// Logged in, with a resource or without.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::Ready | State::Unbound)
     }
 
     /// Bytes of the server.
@@ -203,6 +218,15 @@ impl Client {
                 }
                 self.inbox.push_back(Item::Element(element));
             }
+            State::Unbound => {
+                if element.is("resumed", ns::SM) {
+                    self.state = State::Ready;
+                } else if let Some(bind) = element.child("bind", ns::BIND) {
+                    self.full_jid = bind.child("jid", ns::BIND).map(Element::text);
+                    self.state = State::Ready;
+                }
+                self.inbox.push_back(Item::Element(element));
+            }
             State::Ready => self.inbox.push_back(Item::Element(element)),
             _ => self.negotiate(&element),
         }
@@ -242,6 +266,11 @@ impl Client {
                 self.close();
             }
             State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
+                if !self.binds {
+                    self.state = State::Unbound;
+                    self.inbox.push_back(Item::Element(element.clone()));
+                    return;
+                }
                 let resource = self.identity.resource.as_ref().map_or_else(String::new, |name| {
                     let mut escaped = Vec::new();
                     escape_attr(&mut escaped, name);

@@ -103,6 +103,7 @@ impl<'a, D: Driver> Player<'a, D> {
     fn act(&mut self, who: usize, act: &Act) -> Result<(), String> {
         match act {
             Act::Connects => self.connect(who),
+            Act::LogsIn => self.log_in(who),
             Act::CannotConnect(condition) => {
                 let Err(why) = self.connect(who) else { return Err("it can".to_owned()) };
                 let failure = self.client(who)?.failure.take().ok_or(why)?;
@@ -164,13 +165,24 @@ impl<'a, D: Driver> Player<'a, D> {
         }
     }
 
+    /// Logs in on a new connection, and leaves it to the script to bind a resource or to resume.
+    fn log_in(&mut self, who: usize) -> Result<(), String> {
+        let full_jid = self.actors[who].client.as_ref().and_then(|client| client.full_jid.clone());
+        self.begin(who, Client::unbound(self.identity(who), full_jid))
+    }
+
     fn connect(&mut self, who: usize) -> Result<(), String> {
-        self.actors[who].client = Some(Client::login(self.identity(who)));
+        self.begin(who, Client::login(self.identity(who)))
+    }
+
+    fn begin(&mut self, who: usize, client: Client) -> Result<(), String> {
+        self.actors[who].client = Some(client);
+        self.actors[who].is_amid_raw = false;
         self.actors[who].link = Some(self.driver.open()?);
         self.flush(who)?;
         loop {
             let client = self.client(who)?;
-            if client.is_ready() {
+            if client.is_logged_in() {
                 return Ok(());
             }
             if let Some(trouble) = &client.trouble {

@@ -24,6 +24,8 @@ pub enum Act {
     Connects,
     /// Tries to log in; SASL refuses with this condition.
     CannotConnect(String),
+    /// Logs in and leaves binding, or resuming, to the script.
+    LogsIn,
     /// Opens a connection and leaves the rest to the script.
     Opens,
     /// Sends stanzas.
@@ -178,6 +180,7 @@ impl Scenario {
         let role = role.ok_or_else(|| format!("who is {name}?"))?;
         let act = match act {
             "connects" => Act::Connects,
+            "logs in" => Act::LogsIn,
             "opens a connection" => Act::Opens,
             "starts TLS" => Act::StartsTls,
             "disconnects" => Act::Disconnects,
