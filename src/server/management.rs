@@ -238,6 +238,15 @@ impl Server {
         }
     }
 
+    /// Shutdown: the last word about what was handled, and the question for the client's.
+    pub(super) fn say_last_count(&mut self, id: SessionId) {
+        let is_serving = self.sessions.get(id).is_some_and(|session| session.hold == Hold::None);
+        if let Some(handled) = self.handled(id).filter(|_| is_serving) {
+            self.push_element(id, &answer(handled));
+            self.push_element(id, &Element::new("r", ns::SM));
+        }
+    }
+
     /// The connection of a session is no good any more, though it is still there: closes it, and
     /// keeps the session. False: it cannot be kept.
     pub(super) fn cut_off(&mut self, id: SessionId, reason: &str) -> bool {

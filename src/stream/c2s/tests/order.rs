@@ -113,7 +113,8 @@ fn features_after_login() {
     let want = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                 <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
                 <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:tercet' \
-                ver='ver='/><limits xmlns='urn:xmpp:stream-limits:0'>\
+                ver='ver='/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/>\
+                <limits xmlns='urn:xmpp:stream-limits:0'>\
                 <max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits>\
                 </stream:features>";
     let output = peer.output();
