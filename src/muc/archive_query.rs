@@ -16,7 +16,6 @@ use super::allowance::DEAR_ROW;
 use super::archive::{read_message, retention};
 use super::archive_filter::{self, Query};
 use super::dispatch::Request;
-use super::ids;
 use super::privilege;
 use super::room::Room;
 use crate::cx::Cx;
@@ -25,7 +24,7 @@ use crate::xml::Element;
 use crate::xmpp::datetime::format_utc;
 use crate::xmpp::rsm::{From, Set};
 use crate::xmpp::{
-    Affiliation, BareJid, Condition, Jid, MessageType, Role, Stanza, StanzaError, StanzaKind, ns,
+    Affiliation, BareJid, Condition, Jid, MessageType, Role, Stanza, StanzaError, ns,
 };
 
 /// Messages of a page when nothing is said.
@@ -263,10 +262,6 @@ impl Room {
             .with_attr_opt("queryid", query.query_id.as_deref())
             .with_attr("id", archived.uid)
             .with_child(forwarded);
-        let kind = StanzaKind::Message(MessageType::Normal);
-        let id = ids::stanza_id(cx.entropy.as_mut());
-        Stanza::new(kind, self.jid.clone().into(), Some(to.clone()))
-            .with_id(Some(id))
-            .with_child(result)
+        Stanza { to: Some(to.clone()), ..self.own_message(cx, MessageType::Normal, result) }
     }
 }

@@ -213,6 +213,26 @@ macro_rules! matching {
     };
 }
 
+/// The parameters of [`matching`], and those that follow them.
+macro_rules! matching_params {
+    ($room:expr, $filter:expr $(, $more:expr)*) => {
+        params![
+            key($room).0,
+            key($room).1,
+            $filter.after,
+            $filter.before,
+            $filter.start_ms,
+            $filter.end_ms,
+            $filter.nick,
+            $filter.account,
+            $filter.resource,
+            $filter.places.as_deref().map(json),
+            $filter.replayed_only
+            $(, $more)*
+        ]
+    };
+}
+
 /// A page, parameters 12 and 13 its limit and offset.
 macro_rules! page {
     ($order:literal) => {
@@ -350,27 +370,17 @@ impl Storage {
         filter: &ArchiveFilter,
         slice: ArchiveSlice,
     ) -> Result<ArchivePage, StorageError> {
-        let (domain, local) = key(room);
         let sql = if slice.from_end { PAGE_BACKWARD } else { PAGE_FORWARD };
         let mut page = ArchivePage::default();
         let mut bytes = 0;
         self.read_some(
             sql,
-            params![
-                domain,
-                local,
-                filter.after,
-                filter.before,
-                filter.start_ms,
-                filter.end_ms,
-                filter.nick,
-                filter.account,
-                filter.resource,
-                filter.places.as_deref().map(json),
-                filter.replayed_only,
+            matching_params!(
+                room,
+                filter,
                 number(slice.messages_max.saturating_add(1)),
                 number(slice.skipped)
-            ],
+            ),
             |row| {
                 let is_full = page.messages.len() >= slice.messages_max || {
                     bytes += row.get_ref(9)?.as_blob().map_or(0, <[u8]>::len);
@@ -396,20 +406,7 @@ impl Storage {
         room: &BareJid,
         filter: &ArchiveFilter,
     ) -> Result<usize, StorageError> {
-        let (domain, local) = key(room);
-        let params = params![
-            domain,
-            local,
-            filter.after,
-            filter.before,
-            filter.start_ms,
-            filter.end_ms,
-            filter.nick,
-            filter.account,
-            filter.resource,
-            filter.places.as_deref().map(json),
-            filter.replayed_only
-        ];
+        let params = matching_params!(room, filter);
         let count = self.read_one(COUNT, params, |row| row.get::<_, i64>(0))?;
         Ok(usize::try_from(count.unwrap_or_default()).unwrap_or_default())
     }

@@ -1,9 +1,13 @@
-//! `kill -9` at random moments under load, then a restart on the same data: nothing that was
-//! acknowledged is lost, the database is whole, and what the dead server left in its folder (the
-//! control socket, the lock) hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets
-//! it, `TERCET_ROUNDS` how many times the server dies.
+//! `kill -9` at random moments under load, and right after the last of many acknowledgements
+//! (crash/rooms.rs), then a restart on the same data: nothing that was acknowledged is lost, the
+//! database is whole, and what the dead server left in its folder (the control socket, the lock)
+//! hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets it, `TERCET_ROUNDS` how
+//! many times the server dies under load.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rooms;
+mod truth;
+
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -12,121 +16,19 @@ use std::path::{Path, PathBuf};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
-use crate::client::Item;
 use crate::driver::Driver as _;
+use crate::matcher::to_text;
 use crate::party::{PASSWORD, Party, Who, over_sockets};
 use crate::setup::Seeded;
 use crate::socket::Sockets;
+
+use truth::Truth;
 
 /// Deaths of the server.
 const ROUNDS: usize = 6;
 /// Requests of each life, at most: it dies somewhere among their answers.
 const REQUESTS: usize = 60;
 const PERSISTENT: &str = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
-
-/// What the server may have stored: the value of the last acknowledgement, or a later one.
-#[derive(Default)]
-struct Counter {
-    acknowledged: usize,
-    sent: usize,
-}
-
-impl Counter {
-    #[track_caller]
-    fn check(&self, what: &str, stored: usize) {
-        let (least, most) = (self.acknowledged, self.sent);
-        assert!((least..=most).contains(&stored), "{what}: {stored}, not {least} to {most}");
-    }
-}
-
-/// What the clients were told.
-#[derive(Default)]
-struct Truth {
-    accounts: BTreeSet<String>,
-    members: BTreeSet<String>,
-    contacts: BTreeSet<String>,
-    subject: Counter,
-    title: Counter,
-    /// Requests without an answer, by id.
-    pending: BTreeMap<String, Request>,
-    made: usize,
-}
-
-enum Request {
-    Account(String),
-    Member(String),
-    Contact(String),
-    Subject(usize),
-    Title(usize),
-}
-
-impl Truth {
-    /// The next request: its text, under an id of its own. Accounts are registered on streams of
-    /// their own, by `register`.
-    fn next(&mut self, dice: &mut Seeded) -> String {
-        self.made += 1;
-        let n = self.made;
-        let id = format!("r{n}");
-        let to = "room@conference.localhost";
-        let (request, text) = match dice.below(4) {
-            0 => {
-                let jid = format!("member{n}@localhost");
-                let item = format!("<item affiliation='member' jid='{jid}'/>");
-                let query = format!("<query xmlns='{}#admin'>{item}</query>", ns::MUC);
-                let text = format!("<iq type='set' id='{id}' to='{to}'>{query}</iq>");
-                (Request::Member(jid), text)
-            }
-            1 => {
-                let jid = format!("contact{n}@localhost");
-                let query = format!("<query xmlns='jabber:iq:roster'><item jid='{jid}'/></query>");
-                (Request::Contact(jid), format!("<iq type='set' id='{id}'>{query}</iq>"))
-            }
-            2 => {
-                self.subject.sent = n;
-                let text = format!("<subject>{n}</subject>");
-                let text =
-                    format!("<message type='groupchat' id='{id}' to='{to}'>{text}</message>");
-                (Request::Subject(n), text)
-            }
-            _ => {
-                self.title.sent = n;
-                let value = format!("<value>{n}</value>");
-                let field = format!("<field var='muc#roomconfig_roomname'>{value}</field>");
-                let form_type = format!("<value>{}#roomconfig</value>", ns::MUC);
-                let form = format!(
-                    "<x xmlns='jabber:x:data' type='submit'>\
-                     <field var='FORM_TYPE'>{form_type}</field>{field}</x>"
-                );
-                let query = format!("<query xmlns='{}#owner'>{form}</query>", ns::MUC);
-                let text = format!("<iq type='set' id='{id}' to='{to}'>{query}</iq>");
-                (Request::Title(n), text)
-            }
-        };
-        self.pending.insert(id, request);
-        text
-    }
-
-    /// What the server said counts from now on; returns how much of it was an acknowledgement.
-    fn hear(&mut self, items: &[Item]) -> usize {
-        let mut heard = 0;
-        for item in items {
-            let Item::Element(element) = item else { continue };
-            let Some(request) = element.attr("id").and_then(|id| self.pending.remove(id)) else {
-                continue;
-            };
-            assert_ne!(element.attr("type"), Some("error"), "{element:?}");
-            heard += 1;
-            match request {
-                Request::Account(name) => drop(self.accounts.insert(name)),
-                Request::Member(jid) => drop(self.members.insert(jid)),
-                Request::Contact(jid) => drop(self.contacts.insert(jid)),
-                Request::Subject(n) => self.subject.acknowledged = n,
-                Request::Title(n) => self.title.acknowledged = n,
-            }
-        }
-        heard
-    }
-}
 
 fn number_of(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -155,6 +57,7 @@ fn nothing_acknowledged_is_lost() {
     let romeo = party.join("romeo", "room");
     check(&mut party, romeo, &truth);
     assert!(truth.accounts.len() > 1 && truth.members.len() > 1 && truth.contacts.len() > 1);
+    assert!(truth.said.len() > 1 && truth.hats.len() > 1 && !truth.moderated.is_empty());
 }
 
 /// A life of the server, from its first request to its death among the answers.
@@ -193,7 +96,7 @@ fn live_and_die(party: &mut Party<Sockets>, romeo: Who, truth: &mut Truth, dice:
         truth.hear(&party.take(who));
     }
     // What has no answer may or may not have happened.
-    truth.pending.clear();
+    truth.give_up();
 }
 
 /// Asks for an account on a stream of its own, without waiting for the answer.
@@ -208,7 +111,7 @@ fn register(party: &mut Party<Sockets>, truth: &mut Truth) -> Who {
              <username>{name}</username><password>{PASSWORD}</password></query></iq>"
         ),
     );
-    truth.pending.insert(id, Request::Account(format!("{name}@localhost")));
+    truth.expect_account(id, format!("{name}@localhost"));
     who
 }
 
@@ -237,12 +140,42 @@ fn check(party: &mut Party<Sockets>, romeo: Who, truth: &Truth) {
     let identity = info.elements().flat_map(Element::elements).find(|e| &*e.name == "identity");
     let title = identity.and_then(|identity| identity.attr("name")).expect("an identity");
     truth.title.check("the title", title.parse().unwrap_or(0));
+    check_room(party, romeo, truth);
 
     // The subject is what a newcomer hears last.
     party.send_join(romeo, "room", "romeo");
     let heard = party.receive(romeo, "<message type='groupchat'><subject/></message>");
     let subject = heard.child("subject", ns::CLIENT).expect("just matched").text();
     truth.subject.check("the subject", subject.parse().unwrap_or(0));
+}
+
+/// What only rooms keep: what was said and taken back, hats, cards, options, reserved nicks.
+#[track_caller]
+fn check_room(party: &mut Party<Sockets>, romeo: Who, truth: &Truth) {
+    let archive = rooms::archive(party, romeo, "room");
+    for (id, body) in &truth.said {
+        let found = archive.get(id).unwrap_or_else(|| panic!("{body} is not in the archive"));
+        let is_moderated = to_text(found).contains("<moderated");
+        assert!(is_moderated || to_text(found).contains(&format!("<body>{body}</body>")), "{id}");
+        assert!(is_moderated || !truth.moderated.contains(id), "{body} is back");
+    }
+    let hats = rooms::assigned_hats(party, romeo, "room");
+    for wearer in &truth.hats {
+        assert!(hats.contains(wearer), "{wearer} is not in {hats}");
+    }
+    let to = "to='room@conference.localhost'";
+    party.send(romeo, &format!("<iq type='get' id='card' {to}><vCard xmlns='vcard-temp'/></iq>"));
+    let card = to_text(&party.receive(romeo, "<iq id='card'/>"));
+    truth.card.check("the card", rooms::number_in(&card, "<NOTE>"));
+    let form = rooms::form(party, romeo, "room");
+    let pace = form.get("muc#roomconfig_slow_mode_duration").map_or("", String::as_str);
+    truth.pace.check("slow mode", pace.parse().unwrap_or(0));
+    party.send(
+        romeo,
+        &format!("<iq type='get' id='nick' {to}><query xmlns='{}'/></iq>", ns::REGISTER),
+    );
+    let nick = to_text(&party.receive(romeo, "<iq type='result' id='nick'/>"));
+    truth.nick.check("the nick", rooms::number_in(&nick, "<username>nick"));
 }
 
 fn listed_jids(result: &Element) -> BTreeSet<String> {

@@ -102,10 +102,14 @@ impl<'a, D: Driver> Player<'a, D> {
 
     fn act(&mut self, who: usize, act: &Act) -> Result<(), String> {
         match act {
-            Act::Connects => self.connect(who),
-            Act::LogsIn => self.log_in(who),
+            Act::LogsIn => self.log_in_unbound(who),
+            Act::Connects => self.connect(who, None),
+            Act::ConnectsWith(inline) => {
+                let inline = self.interpolate(inline)?;
+                self.connect(who, Some(inline))
+            }
             Act::CannotConnect(condition) => {
-                let Err(why) = self.connect(who) else { return Err("it can".to_owned()) };
+                let Err(why) = self.connect(who, None) else { return Err("it can".to_owned()) };
                 let failure = self.client(who)?.failure.take().ok_or(why)?;
                 match failure.child(condition, ns::SASL) {
                     Some(_) => Ok(()),
@@ -116,6 +120,10 @@ impl<'a, D: Driver> Player<'a, D> {
                 self.actors[who].client = Some(Client::raw(self.identity(who)));
                 self.actors[who].link = Some(self.driver.open()?);
                 Ok(())
+            }
+            Act::OpensSecureStream => {
+                let client = Client::raw_over_tls(self.identity(who));
+                self.log_in(who, client, Client::is_raw)
             }
             Act::Sends(text) => {
                 let text = self.interpolate(text)?;
@@ -156,33 +164,48 @@ impl<'a, D: Driver> Player<'a, D> {
                     false => Err("the server has not ended its stream".to_owned()),
                 }
             }
-            Act::Drops => {
-                let link = self.link(who)?;
-                self.driver.cut(link);
-                self.client(who)?.end();
-                Ok(())
-            }
+            Act::Drops => self.drop_connection(who),
         }
     }
 
+    fn drop_connection(&mut self, who: usize) -> Result<(), String> {
+        let link = self.link(who)?;
+        self.driver.cut(link);
+        self.client(who)?.end();
+        Ok(())
+    }
+
     /// Logs in on a new connection, and leaves it to the script to bind a resource or to resume.
-    fn log_in(&mut self, who: usize) -> Result<(), String> {
+    fn log_in_unbound(&mut self, who: usize) -> Result<(), String> {
         let full_jid = self.actors[who].client.as_ref().and_then(|client| client.full_jid.clone());
-        self.begin(who, Client::unbound(self.identity(who), full_jid))
+        self.log_in(who, Client::unbound(self.identity(who), full_jid), Client::is_logged_in)
     }
 
-    fn connect(&mut self, who: usize) -> Result<(), String> {
-        self.begin(who, Client::login(self.identity(who)))
+    fn connect(&mut self, who: usize, inline: Option<String>) -> Result<(), String> {
+        let mut identity = self.identity(who);
+        identity.with_tls |= inline.is_some();
+        let client = match inline {
+            Some(inline) => Client::login_with(identity, inline),
+            None if self.actors[who].role.is_sasl2 => Client::login_at_once(identity),
+            None => Client::login(identity),
+        };
+        self.log_in(who, client, Client::is_ready)
     }
 
-    fn begin(&mut self, who: usize, client: Client) -> Result<(), String> {
+    /// Lets a client negotiate by itself.
+    fn log_in(
+        &mut self,
+        who: usize,
+        client: Client,
+        is_done: fn(&Client) -> bool,
+    ) -> Result<(), String> {
         self.actors[who].client = Some(client);
         self.actors[who].is_amid_raw = false;
         self.actors[who].link = Some(self.driver.open()?);
         self.flush(who)?;
         loop {
             let client = self.client(who)?;
-            if client.is_logged_in() {
+            if is_done(client) {
                 return Ok(());
             }
             if let Some(trouble) = &client.trouble {
@@ -385,7 +408,7 @@ impl<'a, D: Driver> Player<'a, D> {
             resource,
             password: role.password.clone(),
             mechanism: role.mechanism.unwrap_or(self.manner.mechanism),
-            with_tls: self.manner.with_tls,
+            with_tls: self.manner.with_tls || role.is_sasl2,
         }
     }
 

@@ -46,7 +46,7 @@ impl Sim {
         let is_in = self.people[who].stays.contains_key(ROOMS[room]);
         // While the observer is away nobody comes: whoever came first would own the room.
         let is_open = self.is_observed(room);
-        match self.rng.below(138) {
+        match self.rng.below(139) {
             0..40 if is_in => self.speak(who, room),
             0..30 if is_open => self.join(who, room),
             40..44 => self.leave(who, room),
@@ -76,6 +76,7 @@ impl Sim {
             117..123 => return self.request_quietly(who, room),
             123..126 if is_open => return self.join_quietly(who, room),
             126..135 => return self.try_novelty(who, room),
+            135 => return self.try_aside(),
             _ => self.flood(who, room),
         }
         Ok(())
@@ -342,7 +343,7 @@ impl Sim {
         }
     }
 
-    fn cut(&mut self, who: usize) {
+    pub(super) fn cut(&mut self, who: usize) {
         if let Some(link) = self.people[who].link {
             self.world.cut(link);
             self.end(who);

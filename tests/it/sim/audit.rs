@@ -74,6 +74,7 @@ impl Sim {
             if self.is_observed(room) && self.is_owner(jid) {
                 self.speak_for_all(room)?;
                 let audited = self.audit_room(jid).and_then(|()| self.check_hats(jid));
+                let audited = audited.and_then(|()| self.audit_activity(jid));
                 let audited = audited.and_then(|()| self.audit_archive(room));
                 audited.map_err(|why| format!("{jid}: {why}"))?;
             } else {
@@ -263,7 +264,7 @@ impl Sim {
             let Some(book) = books.get(jid).filter(|book| !book.is_abandoned) else { continue };
             self.check_room(jid, book).map_err(|why| format!("after the end, {jid}: {why}"))?;
         }
-        for who in 1..self.people.len() {
+        for who in 1..self.crowd_count {
             let own = self.people[who].account_number;
             let is_first = self.people.iter().position(|p| p.account_number == own) == Some(who);
             if is_first {
@@ -271,6 +272,7 @@ impl Sim {
                 self.check_roster(who)?;
             }
         }
+        self.check_bequests()?;
         self.check_graves()
     }
 

@@ -105,6 +105,7 @@ impl Sim {
         let query = format!("<query xmlns='{}'>{xml}</query>", ns::MUC_ADMIN);
         let number = self.request(who, "set", ROOMS[room], &query, &expected);
         let book = self.ledger.room(ROOMS[room]);
+        let target = book.occupants.get(&asked[0].target).cloned();
         for asked in &asked {
             if let Item::Affiliation { affiliation, .. } = asked.item {
                 book.asked.push((asked.target.clone(), affiliation.to_owned()));
@@ -112,7 +113,11 @@ impl Sim {
         }
         self.settle()?;
         let is_done = self.people[who].answered == (format!("once-{number}"), "result".to_owned());
-        if is_done && asked.len() == 1 && self.is_known(room) {
+        // Who does not read may be cut by what it gets, and be gone.
+        let is_cut = target.is_some_and(|seen| {
+            self.people.iter().any(|p| p.link.is_none() && seen.jids.contains(&p.jid()))
+        });
+        if is_done && asked.len() == 1 && self.is_known(room) && !is_cut {
             let effect = self.check_effect(room, &asked[0]);
             return effect.map_err(|why| format!("{}: {why} after {xml}", ROOMS[room]));
         }

@@ -13,20 +13,20 @@ use crate::matcher::to_text;
 const VENUE: &str = "coven@conference.localhost";
 
 /// The outcome of an attempt, and what was answered.
-type Tried = Option<(String, Option<Element>)>;
+pub type Tried = Option<(String, Option<Element>)>;
 
-fn is_done(tried: &Tried) -> bool {
+pub fn is_done(tried: &Tried) -> bool {
     matches!(tried, Some((outcome, _)) if outcome == "result")
 }
 
-fn joining<'a>(jid: &'a str, nick: &'a str) -> impl Fn(&str) -> String + 'a {
+pub fn joining<'a>(jid: &'a str, nick: &'a str) -> impl Fn(&str) -> String + 'a {
     move |id| {
         let x = format!("<x xmlns='{}'><password>pw</password></x>", ns::MUC);
         format!("<presence id='{id}' to='{jid}/{nick}'>{x}</presence>")
     }
 }
 
-fn asking<'a>(kind: &'a str, jid: &'a str, payload: &'a str) -> impl Fn(&str) -> String + 'a {
+pub fn asking<'a>(kind: &'a str, jid: &'a str, payload: &'a str) -> impl Fn(&str) -> String + 'a {
     move |id| format!("<iq type='{kind}' id='{id}' to='{jid}'>{payload}</iq>")
 }
 

@@ -4,7 +4,7 @@
 use tercet::storage::Fault;
 use tercet::xmpp::ns;
 
-use super::{OBSERVER, ROOMS, Sim};
+use super::{AN_HOUR_MS, OBSERVER, ROOMS, Sim};
 
 const NEWCOMER: usize = 1;
 /// Asks for nothing that is stored.
@@ -69,5 +69,23 @@ fn a_login_survives_the_lost_commit_of_another() -> Result<(), String> {
     sim.connect(NEWCOMER);
     sim.pass_time(1_000)?;
     assert!(sim.people[OBSERVER].link.is_none() && sim.people[NEWCOMER].is_ready());
+    Ok(())
+}
+
+/// Seed 143: a message was archived, and then the count of the hour before it (XEP-0502) took the
+/// transaction with it. A room does not fail over its counts, and the message was heard all the
+/// same.
+#[test]
+fn a_message_is_lost_with_the_count_of_its_hour() -> Result<(), String> {
+    // One of these writes is that of the count.
+    for nth in 1..6 {
+        let mut sim = Sim::calm(1, true)?;
+        sim.begin()?;
+        sim.pass_time(AN_HOUR_MS)?;
+        sim.world.server.storage().inject(Fault::LoseWrite(nth));
+        sim.speak(OBSERVER, 0);
+        sim.settle()?;
+        sim.check_durable().map_err(|why| format!("write {nth}: {why}"))?;
+    }
     Ok(())
 }

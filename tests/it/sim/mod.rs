@@ -6,22 +6,29 @@
 //! `TERCET_SIM_SEEDS=n` plays so many, `TERCET_SIM_FIRST=n` begins there, and with
 //! `TERCET_SIM_TRACE` every stanza is printed.
 
+mod activity;
 mod acts;
 mod addresses;
+mod approvals;
 mod archive;
+mod aside;
 mod audit;
 mod deeds;
+mod domains;
 mod graves;
+mod heirs;
 mod identity;
 mod ledger;
 mod links;
 mod lost;
+mod must_happen;
 mod novelties;
 mod oracle;
 mod order;
 mod paces;
 mod person;
 mod privileges;
+mod reign;
 mod requests;
 mod retractions;
 mod rules;
@@ -42,11 +49,9 @@ use crate::driver::Link;
 use crate::inproc::{Pace, World};
 use crate::setup::{Folder, Seeded, Setup};
 
-use archive::ARCHIVE;
 use ledger::{Cell, Key, Ledger};
-use novelties::SLOW_MODE;
+use must_happen::{MUST_HAPPEN, MUST_HAPPEN_WITH};
 use oracle::{Oracle, Tally};
-use paces::{MESSAGE_BYTES, MESSAGES_PER_MINUTE};
 use person::Person;
 
 /// Rooms that the crowd meets in; the first is non-anonymous.
@@ -54,62 +59,16 @@ pub const ROOMS: [&str; 3] =
     ["r0@conference.localhost", "r1@conference.localhost", "r2@conference.localhost"];
 /// Who owns the rooms, reads at once and never leaves: what it sees is the order of a room.
 const OBSERVER: usize = 0;
+/// The account of an admin of the whole server (reign.rs), and one that is removed again and again
+/// (heirs.rs). Their clients come for what is told there, and belong to no crowd.
+pub const ADMIN_ACCOUNT: usize = 20;
+pub const MORTAL_ACCOUNT: usize = 21;
 /// Seeds that `cargo test` plays.
 const SEEDS_COUNT: u64 = 100;
 const ACTS_PER_SEED: usize = 600;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 1_000_000;
-
-/// What the seeds together must have come to, and the feature without which it cannot.
-const MUST_HAPPEN_WITH: [(&str, &str); 16] = [
-    (ns::HATS, "hats given"),
-    (ns::MAM, "archives pried into"),
-    (ns::MAM, "archives read"),
-    (ns::MODERATE, "messages taken back"),
-    (ns::MUC_AFFILIATIONS, "versions of affiliations"),
-    (ns::MUC_REQUEST, "requests for voice answered"),
-    (ns::REGISTER, "registrations"),
-    (ns::REGISTER, "reserved nicks refused"),
-    (ns::RSM, "lists in pages"),
-    (ns::VCARD_TEMP, "cards set"),
-    (ns::RETRACT, "messages taken back by who said them"),
-    (ns::RETRACT, "retractions refused"),
-    (MESSAGES_PER_MINUTE, "refusals of too many"),
-    (MESSAGE_BYTES, "refusals of too much"),
-    (ARCHIVE, "archives switched off"),
-    (SLOW_MODE, "refusals in slow mode"),
-];
-
-/// What the seeds together must have come to.
-const MUST_HAPPEN: [&str; 26] = [
-    "attempts granted",
-    "attempts refused",
-    "audits",
-    "clients cut that do not read",
-    "graves found again",
-    "crashes",
-    "invitations",
-    "joins as predicted",
-    "kicks amid changes of nick",
-    "large presences",
-    "lists of rooms",
-    "names that came back",
-    "nicks refused",
-    "nicks seen shared",
-    "predicted refusals",
-    "predicted results",
-    "probes",
-    "refused joins as predicted",
-    "requests answered through a seat",
-    "requests of the tables",
-    "restarts",
-    "rooms destroyed amid joins",
-    "rooms mourned",
-    "sets by mere moderators",
-    "streams ended by a lost commit",
-    "voices kept",
-];
 
 /// How the network behaves.
 pub struct Weather {
@@ -156,7 +115,9 @@ pub struct Sim {
     setup: Setup,
     world: World<Weather>,
     rng: Seeded,
+    /// The crowd, and after it those who come for one purpose.
     people: Vec<Person>,
+    crowd_count: usize,
     oracle: Oracle,
     ledger: Ledger,
     /// Answers to the questions of audit.rs.
@@ -169,6 +130,8 @@ pub struct Sim {
     reserved: BTreeMap<(String, String), String>,
     /// Rooms that are gone for good.
     graves: Vec<String>,
+    /// Rooms to which a removed account was something, and what is left of that.
+    bequests: Vec<(String, &'static str)>,
     /// Numbers bodies and ids.
     count: usize,
     is_faulty: bool,
@@ -193,7 +156,8 @@ impl Sim {
             prompt: None,
         };
         let is_faulty = rng.one_in(3);
-        Self::with(rng, people, weather, is_faulty)
+        let guests = [ADMIN_ACCOUNT, MORTAL_ACCOUNT].map(|number| Person::new(number, number));
+        Self::with(rng, people, guests.into(), weather, is_faulty)
     }
 
     /// So many clients, each with an account of its own, and good weather.
@@ -201,25 +165,31 @@ impl Sim {
         let people = (0..people_count).map(|index| Person::new(index, index)).collect();
         let (rng, slow) = (Seeded(1), Vec::new());
         let weather = Weather { rng, is_chunked: false, is_partial: false, slow, prompt: None };
-        Self::with(Seeded(0), people, weather, is_faulty)
+        Self::with(Seeded(0), people, Vec::new(), weather, is_faulty)
     }
 
     fn with(
         rng: Seeded,
-        people: Vec<Person>,
+        mut people: Vec<Person>,
+        guests: Vec<Person>,
         weather: Weather,
         is_faulty: bool,
     ) -> Result<Self, String> {
-        let accounts_count = people.iter().map(|p| p.account_number).max().unwrap_or(0);
-        let accounts = (0..=accounts_count).map(|n| (person::account(n), "secret".to_owned()));
+        let crowd_count = people.len();
+        people.extend(guests);
+        let numbers: BTreeSet<usize> = people.iter().map(|p| p.account_number).collect();
+        let accounts = numbers.iter().map(|n| (person::account(*n), "secret".to_owned()));
         // Small enough that slow readers are cut now and then.
-        let config = "limits.outbox_bytes = 90000\nlimits.stanza_bytes = 20000";
-        let setup = Setup::new(config, accounts.collect(), Some(Folder::new()?))?;
+        let limits = "limits.outbox_bytes = 90000\nlimits.stanza_bytes = 20000";
+        let admin = person::account(ADMIN_ACCOUNT);
+        let rest = format!("registration.in_band = 'anyone'\nadmin.jids = ['{admin}']");
+        let config = format!("{limits}\n{rest}");
+        let setup = Setup::new(&config, accounts.collect(), Some(Folder::new()?))?;
         let now = Now { mono_ms: 1_000, unix_ms: 1_767_225_600_000 };
         let world = World::new(setup.server(now)?, now, weather);
         let oracle = Oracle::new(is_faulty);
         let mut ledger = Ledger::default();
-        for number in 0..=accounts_count {
+        for number in numbers {
             ledger.cells.insert(Key::Password(number), Cell::new("secret"));
         }
         let is_traced = std::env::var_os("TERCET_SIM_TRACE").is_some();
@@ -228,6 +198,7 @@ impl Sim {
             world,
             rng,
             people,
+            crowd_count,
             oracle,
             ledger,
             answers: BTreeMap::new(),
@@ -236,6 +207,7 @@ impl Sim {
             fields: BTreeSet::new(),
             reserved: BTreeMap::new(),
             graves: Vec::new(),
+            bequests: Vec::new(),
             count: 0,
             is_faulty,
             is_traced,
@@ -253,7 +225,7 @@ impl Sim {
         for _ in 0..acts {
             let observer_is_away = self.people[OBSERVER].link.is_none();
             let is_missed = observer_is_away && self.rng.one_in(2);
-            let who = if is_missed { OBSERVER } else { self.rng.below(self.people.len()) };
+            let who = if is_missed { OBSERVER } else { self.rng.below(self.crowd_count) };
             self.act(who)?;
             if self.rng.one_in(2) {
                 let turns = self.rng.below(6);

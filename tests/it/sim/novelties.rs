@@ -24,7 +24,7 @@ const TOO_OFTEN: [&str; 3] =
     ["policy-violation wait", "resource-constraint", "resource-constraint wait"];
 
 /// Rooms, and the mark of the last one.
-type Listed = (Vec<String>, Option<String>);
+pub type Listed = (Vec<String>, Option<String>);
 
 impl Sim {
     /// One of them.
@@ -221,8 +221,12 @@ impl Sim {
         Ok(())
     }
 
-    fn command(&mut self, room: usize, node: &str, fields: &str) -> Result<Option<String>, String> {
-        let jid = ROOMS[room];
+    pub(super) fn command(
+        &mut self,
+        jid: &str,
+        node: &str,
+        fields: &str,
+    ) -> Result<Option<String>, String> {
         let form = format!(
             "<x xmlns='{}' type='submit'><field var='FORM_TYPE'><value>urn:xmpp:hats:commands\
              </value></field>{fields}</x>",
@@ -250,14 +254,14 @@ impl Sim {
         match self.rng.below(8) {
             0 => self.define_hat(room, uri)?,
             2 => {
-                if self.command(room, "destroy", &field("hats#uri", uri))?.as_deref()
+                if self.command(ROOMS[room], "destroy", &field("hats#uri", uri))?.as_deref()
                     == Some("result")
                 {
                     self.ledger.room(ROOMS[room]).hats.remove(uri);
                 }
             }
             3 => {
-                if self.command(room, "unassign", &both)?.as_deref() == Some("result")
+                if self.command(ROOMS[room], "unassign", &both)?.as_deref() == Some("result")
                     && let Some(worn) = self.ledger.room(ROOMS[room]).hats.get_mut(uri)
                 {
                     worn.remove(&account);
@@ -269,7 +273,7 @@ impl Sim {
                     self.define_hat(room, uri)?;
                 }
                 let is_there = is_there(self);
-                let outcome = self.command(room, "assign", &both)?;
+                let outcome = self.command(ROOMS[room], "assign", &both)?;
                 if outcome.as_deref() == Some("result") {
                     if !is_there {
                         return Err(format!("{uri} was given, but there is no such hat"));
@@ -288,7 +292,7 @@ impl Sim {
             "<field var='hats#uri'><value>{uri}</value></field>\
              <field var='hats#title'><value>A hat</value></field>"
         );
-        if self.command(room, "create", &fields)?.as_deref() == Some("result") {
+        if self.command(ROOMS[room], "create", &fields)?.as_deref() == Some("result") {
             self.ledger.room(ROOMS[room]).hats.entry(uri.to_owned()).or_default();
         }
         Ok(())
@@ -406,7 +410,7 @@ impl Sim {
         Ok(())
     }
 
-    fn rooms_listed(&mut self, who: usize, set: &str) -> Result<Option<Listed>, String> {
+    pub(super) fn rooms_listed(&mut self, who: usize, set: &str) -> Result<Option<Listed>, String> {
         let query = format!("<query xmlns='{}'>{set}</query>", ns::DISCO_ITEMS);
         let make = |id: &str| format!("<iq type='get' id='{id}' to='{SERVICE}'>{query}</iq>");
         let Some((_, Some(answer))) = self.attempt(who, make)? else { return Ok(None) };

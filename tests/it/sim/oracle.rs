@@ -98,6 +98,7 @@ impl Oracle {
         let from = element.attr("from").unwrap_or_default();
         let (room, nick) = from.split_once('/').unwrap_or((from, ""));
         if !ROOMS.contains(&room) {
+            person.hear_aside(room, element);
             return Ok(());
         }
         let is_error = element.attr("type") == Some("error");

@@ -52,6 +52,8 @@ pub struct Person {
     pub tried: Option<(String, Vec<Element>)>,
     /// What came out of an archive.
     pub found: Vec<Element>,
+    /// What came from rooms besides the three (aside.rs).
+    pub aside: Vec<Element>,
     /// Requests for voice that it may decide.
     pub forms: Vec<Element>,
     /// Stanza ids of what was taken back, as it was told.
@@ -81,6 +83,7 @@ impl Person {
             answered: (String::new(), String::new()),
             tried: None,
             found: Vec::new(),
+            aside: Vec::new(),
             forms: Vec::new(),
             retracted: Vec::new(),
             is_probing: false,
