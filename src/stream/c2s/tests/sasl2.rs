@@ -260,14 +260,12 @@ fn no_sequence_of_elements_panics() {
     for _ in 0..200 {
         let mut peer = Peer::secure();
         for _ in 0..20 {
-            let message = dice.mangle(
-                match dice.roll(3) {
-                    0 => client.first().into_bytes(),
-                    1 => b"\0alice\0pencil".to_vec(),
-                    _ => b"alice\0proof".to_vec(),
-                }
-                .as_slice(),
-            );
+            let message = match dice.roll(3) {
+                0 => client.first(),
+                1 => "\0alice\0pencil".to_owned(),
+                _ => "alice\0proof".to_owned(),
+            };
+            let message = dice.mangle(message.as_bytes());
             let mechanism = ["PLAIN", "SCRAM-SHA-1", "HT-SHA-256-NONE", "X"][dice.roll(4)];
             let mut element = match dice.roll(8) {
                 0 => Element::new("abort", ns::SASL2),
