@@ -120,10 +120,7 @@ impl<'a, D: Driver> Player<'a, D> {
                 self.actors[who].link = Some(self.driver.open()?);
                 Ok(())
             }
-            Act::OpensSecureStream => {
-                let client = Client::raw_over_tls(self.identity(who));
-                self.log_in(who, client, Client::is_raw)
-            }
+            Act::OpensSecureStream => self.open_secure_stream(who),
             Act::Sends(text) => {
                 let text = self.interpolate(text)?;
                 self.write(who, text.as_bytes())
@@ -170,6 +167,11 @@ impl<'a, D: Driver> Player<'a, D> {
                 Ok(())
             }
         }
+    }
+
+    fn open_secure_stream(&mut self, who: usize) -> Result<(), String> {
+        let client = Client::raw_over_tls(self.identity(who));
+        self.log_in(who, client, Client::is_raw)
     }
 
     fn connect(&mut self, who: usize, inline: Option<String>) -> Result<(), String> {
