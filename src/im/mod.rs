@@ -1,25 +1,31 @@
-//! Instant messaging between the accounts of this server: who is connected, presence, delivery,
-//! rosters (RFC 6121 as far as it needs no subscriptions).
+//! Instant messaging (RFC 6121): who is connected, presence, subscriptions, delivery, rosters.
 //!
 //! One record per bound session and one per account with sessions; both go with the session. What
-//! the rules are stands in the files of the concepts: `presence`, `message` (delivery), `roster`,
-//! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
-//! service's.
+//! the rules are stands in the files of the concepts: `presence`, `probe`, `subscription` (its
+//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery),
+//! `roster`, `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the
+//! room service's.
 
 mod archive;
 mod blocking;
+mod caps;
 mod carbons;
+mod contacts;
 mod disco;
 mod message;
 mod offline;
 mod pep;
 mod presence;
+mod probe;
+mod redelivery;
 mod roster;
+mod standing;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -27,9 +33,12 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+};
 
-use roster::Roster;
+use caps::{Caps, Interests};
+use contacts::Contacts;
 
 pub use disco::answer_stranger;
 
@@ -81,7 +90,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_INFO),
         handler: disco::handle_info,
     },
@@ -89,7 +98,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_ITEMS,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_ITEMS),
         handler: disco::handle_items,
     },
@@ -110,7 +119,60 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: roster::handle_set,
     },
+    Route {
+        ns: ns::CARBONS,
+        name: "enable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::CARBONS),
+        handler: carbons::handle_enable,
+    },
+    Route {
+        ns: ns::CARBONS,
+        name: "disable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: carbons::handle_disable,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "blocklist",
+        kind: IqType::Get,
+        askers: Askers::Owner,
+        feature: Some(ns::BLOCKING),
+        handler: blocking::handle_list,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "block",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_block,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "unblock",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_unblock,
+    },
+    // What accounts say of their nodes is no feature of the server: `pep::disco` has it.
+    pubsub(ns::PUBSUB, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB, IqType::Set, pep::handle_set),
+    pubsub(ns::PUBSUB_OWNER, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB_OWNER, IqType::Set, pep::handle_set),
 ];
+
+const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
+}
+
+/// What a server with these accounts can besides what [`ROUTES`] answer (XEP-0280 §6.2, XEP-0160
+/// §4).
+pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 
 /// The accounts that are connected.
 #[derive(Default)]
@@ -122,6 +184,10 @@ pub struct Im {
     accounts: HashMap<BareJid, Account>,
     /// Features of an account that other tables than [`ROUTES`] answer.
     features_elsewhere: Vec<&'static str>,
+    /// What clients have said of themselves.
+    caps: Caps,
+    /// Sessions that are to get more of what was kept for them, in the order they came.
+    awaiting: Vec<SessionId>,
 }
 
 /// A bound session.
@@ -134,9 +200,15 @@ struct Session {
     presence: Option<Presence>,
     /// It has asked for the roster, and gets pushes from then on (RFC 6121 §2.1.6).
     wants_roster: bool,
+    /// It has asked for the block list, and gets pushes from then on (XEP-0191 §3.3).
+    wants_blocks: bool,
+    /// It gets copies of what the user's other resources say and hear (XEP-0280).
+    wants_carbons: bool,
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
+    /// What its client wants to hear of; `None` while it is not available or has not said.
+    interests: Option<Rc<Interests>>,
 }
 
 /// The presence of an available session, as every audience gets it.
@@ -144,6 +216,8 @@ struct Presence {
     envelope: Envelope,
     /// RFC 6121 §4.7.2.3; below 0 the session gets no messages to the bare address.
     priority: i8,
+    /// Since when that is not below 0, in milliseconds since 1970.
+    ready_since_ms: i64,
 }
 
 /// An account with at least one session.
@@ -151,8 +225,12 @@ struct Presence {
 struct Account {
     /// In the order they were bound.
     sessions: Vec<SessionId>,
-    /// Read when first asked for.
-    roster: Option<Roster>,
+    /// Read when presence first needs them.
+    contacts: Option<Rc<Contacts>>,
+    /// `cx.blocks` holds its list, when it blocks anybody.
+    knows_blocks: bool,
+    /// What errors may answer, while a session wants copies.
+    answerable: carbons::Answerable,
 }
 
 impl Im {
@@ -190,7 +268,10 @@ impl Im {
             to: to_attribute(full_jid),
             presence: None,
             wants_roster: false,
+            wants_blocks: false,
+            wants_carbons: false,
             directed: BTreeSet::new(),
+            interests: None,
         };
         self.sessions.insert(session, record);
         Ok(())
@@ -210,8 +291,8 @@ impl Im {
     /// first. `Ok(false)`: that was all, it goes nowhere.
     ///
     /// The order: what the sender has blocked is refused; subscriptions change the sender's
-    /// roster; directed presence is remembered; messages are archived, and copied to its other
-    /// resources.
+    /// roster, and go on from there as stanzas of its account; directed presence is remembered;
+    /// messages are archived, and copied to its other resources.
     pub fn handle_sent(
         &mut self,
         cx: &mut Cx,
@@ -222,6 +303,9 @@ impl Im {
         match stanza.kind {
             StanzaKind::Presence(kind) if kind.is_subscription() => {
                 self.handle_sent_subscription(cx, session, stanza)
+            }
+            StanzaKind::Presence(PresenceType::Probe) => {
+                self.handle_sent_probe(cx, session, stanza)
             }
             StanzaKind::Message(_) => {
                 self.archive_sent(cx, session, stanza)?;
@@ -238,34 +322,43 @@ impl Im {
         self.end_subscriptions(cx, account);
     }
 
-    /// A session is over: its unavailable presence goes to its own other resources and to the
-    /// targets of its directed presence, unless it said so itself; then it is forgotten.
+    /// A session is over: its unavailable presence goes to its own other resources, to who sees its
+    /// presence, and to the targets of its directed presence, unless it said so itself; then it is
+    /// forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
+        let contacts = self.audience(cx, session);
         let Some(record) = self.sessions.remove(&session) else { return };
         self.addresses.remove(&record.full_jid);
+        self.caps.forget(session);
         if let Some(account) = self.accounts.get_mut(&record.account) {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
+                cx.blocks.forget(&record.account);
             }
         }
-        self.say_farewell(cx, &record);
+        self.say_farewell(cx, &record, &contacts);
     }
 
     /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
     /// all of them are still there to hear it; then all are forgotten.
     pub fn shut_down(&mut self, cx: &mut Cx, sessions: &[SessionId]) {
-        for record in sessions.iter().filter_map(|session| self.sessions.get(session)) {
-            self.say_farewell(cx, record);
+        for &session in sessions {
+            let contacts = self.audience(cx, session);
+            if let Some(record) = self.sessions.get(&session) {
+                self.say_farewell(cx, record, &contacts);
+            }
         }
+        self.accounts.keys().for_each(|account| cx.blocks.forget(account));
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
         *self = Self { features_elsewhere, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached rosters are read again.
-    pub fn handle_storage_lost(&mut self) {
+    /// Storage lost this turn's writes: cached contacts and block lists are read again.
+    pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
+        self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
-            account.roster = None;
+            account.contacts = None;
         }
     }
 

@@ -117,7 +117,7 @@ impl Server {
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
-        Ok(Self {
+        let mut server = Self {
             cx,
             sessions: Sessions::default(),
             im,
@@ -131,7 +131,22 @@ impl Server {
             chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
-        })
+        };
+        server.tell_of_removed();
+        Ok(server)
+    }
+
+    /// Tells contacts of accounts that were removed while the server did not run.
+    fn tell_of_removed(&mut self) {
+        loop {
+            self.begin_chain();
+            let told = self.im.tell_of_removed(&mut self.cx);
+            self.finish_chain();
+            let is_stored = self.cx.storage.commit().is_ok();
+            if !is_stored || !matches!(told, Ok(true)) {
+                break;
+            }
+        }
     }
 
     /// A connection was accepted; `false`: refuse it (limits), close it at once and do not name it
@@ -267,6 +282,11 @@ impl Server {
             }
         }
         self.tell_crowds();
+        if self.im.has_backlog() {
+            self.begin_chain();
+            self.im.deliver_backlog(&mut self.cx);
+            self.finish_chain();
+        }
         self.poll_drain();
     }
 
@@ -319,9 +339,10 @@ impl Server {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
-        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
-        dues_ms.into_iter().flatten().min()
+        let now_ms = self.cx.now.mono_ms;
+        let backlogs_ms = [self.muc.poll_timeout(now_ms), self.im.poll_timeout(&self.cx)];
+        let dues_ms = [self.cx.timers.next_due_ms(), self.door_due_ms()].into_iter();
+        dues_ms.chain(backlogs_ms).flatten().min()
     }
 
     /// The next thing to do.
@@ -345,7 +366,7 @@ impl Server {
         }
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
-        self.im.handle_storage_lost();
+        self.im.handle_storage_lost(&mut self.cx);
         self.begin_chain();
         // All are told first, then they leave: none hears of another's going by what it was in
         // this turn, a moderator perhaps.

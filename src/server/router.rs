@@ -88,7 +88,11 @@ impl Server {
             // WIRE 6: rooms say who refuses, whatever part of the server found the fault.
             error.by.get_or_insert_with(|| reply.from.to_bare());
         }
-        self.cx.send(origin, reply.with_child(error.to_element()));
+        let reply = reply.with_child(error.to_element());
+        if let (StanzaKind::Message(_), Target::Local(session)) = (reply.kind, origin) {
+            self.im.copy_refusal(&mut self.cx, session, &reply);
+        }
+        self.cx.send(origin, reply);
     }
 
     /// RFC 6120 §10: no `to`, a room service, this server, an account, or elsewhere.
@@ -110,7 +114,7 @@ impl Server {
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
         if !self.cx.config.is_account_domain(to.domain()) {
-            return Self::refuse_remote(&stanza);
+            return Self::refuse_remote(origin, &stanza);
         }
         match to.local() {
             None => self.handle_server(origin, &stanza),
@@ -140,7 +144,10 @@ impl Server {
                 let account = stanza.from.to_bare();
                 self.answer_account(origin, account, &stanza)
             }
-            StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
+            StanzaKind::Iq(IqType::Result | IqType::Error) => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
+            }
         }
     }
 
@@ -168,6 +175,10 @@ impl Server {
                 let account = to.to_bare();
                 self.answer_account(origin, account, &stanza)
             }
+            StanzaKind::Iq(_) if to.is_bare() && to.as_str() == stanza.from.bare_str() => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
+            }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 if let Target::Local(session) = origin {
                     self.im.track_directed(&mut self.cx, session, &stanza)?;
@@ -188,6 +199,9 @@ impl Server {
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let is_owner = account.as_str() == stanza.from.bare_str();
+        if !is_owner && !self.im.check_received(&mut self.cx, &account, stanza)? {
+            return Ok(());
+        }
         let found = im::ROUTES.iter().find(|route| {
             stanza.kind == StanzaKind::Iq(route.kind)
                 && payload.is(route.name, route.ns)
@@ -236,10 +250,13 @@ impl Server {
         Ok(true)
     }
 
-    /// A stanza to another server: there is no way there.
-    fn refuse_remote(stanza: &Stanza) -> Result<(), StanzaError> {
+    /// A stanza to another server: there is no way there. What the server has caused itself dies in
+    /// silence, except a request to subscribe, which somebody waits for.
+    fn refuse_remote(origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        use PresenceType::{Probe, Subscribe, Unavailable};
         match stanza.kind {
-            StanzaKind::Presence(PresenceType::Unavailable | PresenceType::Probe) => Ok(()),
+            StanzaKind::Presence(Unavailable | Probe) => Ok(()),
+            StanzaKind::Presence(kind) if origin == Target::Routed && kind != Subscribe => Ok(()),
             _ => Err(Condition::RemoteServerNotFound.into()),
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("a valid address")
 }
 
-pub(super) fn credentials(mark: u8) -> Credentials {
+pub(crate) fn credentials(mark: u8) -> Credentials {
     let keys = |length| ScramKeys {
         salt: vec![mark; 16],
         iterations: 4096 + u32::from(mark),
@@ -49,12 +49,14 @@ pub(super) fn credentials(mark: u8) -> Credentials {
     Credentials { sha1: keys(20), sha256: keys(32) }
 }
 
-fn item(contact: &str, groups: &[&str]) -> RosterItem {
+pub(super) fn item(contact: &str, groups: &[&str]) -> RosterItem {
     RosterItem {
         jid: jid(contact),
         name: Some(format!("name of {contact}")),
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
         subscription: Subscription::To,
+        ask: false,
+        approved: false,
     }
 }
 
@@ -88,7 +90,7 @@ fn open(folder: &TempFolder) -> Storage {
 }
 
 /// One turn with one handler that makes an account.
-fn create(storage: &mut Storage, name: &str) -> Result<bool, StorageError> {
+pub(super) fn create(storage: &mut Storage, name: &str) -> Result<bool, StorageError> {
     storage.begin_handler();
     let made = storage.account_create(&jid(name), &credentials(1));
     if made.is_err() {
@@ -139,8 +141,9 @@ fn rosters_belong_to_their_account() {
     };
     storage.roster_put(&a, &changed).expect("put");
     assert_eq!(storage.roster(&a), Ok(vec![item("x@localhost", &[]), changed]));
-    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(true));
-    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(false));
+    let removed = storage.roster_remove(&a, &jid("y@localhost")).expect("removed");
+    assert_eq!(removed.map(|version| version.to_string()).as_deref(), Some("1.4"));
+    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(None));
     // A new account of an old name begins with an empty roster.
     storage.account_remove(&a).expect("removed");
     create(&mut storage, "a@localhost").expect("made again");

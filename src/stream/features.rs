@@ -56,6 +56,9 @@ pub fn write_after_login(cx: &Cx, is_bound: bool) -> Vec<u8> {
         features.push(Element::new("bind", ns::BIND));
         features.push(Element::new("session", ns::SESSION).with_child(optional));
     }
+    // RFC 6121 §2.6.1, §3.4.1
+    features.push(Element::new("ver", ns::ROSTER_VERSIONS));
+    features.push(Element::new("sub", ns::PRE_APPROVAL));
     if !cx.caps_ver.is_empty() {
         features.push(
             Element::new("c", ns::CAPS)

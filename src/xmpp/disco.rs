@@ -43,11 +43,12 @@ impl DiscoInfo {
     pub fn to_element(&self, node: Option<&str>) -> Element {
         let mut query = Element::new("query", ns::DISCO_INFO).with_attr_opt("node", node);
         for identity in &self.identities {
+            let name = Some(identity.name.as_str()).filter(|name| !name.is_empty());
             query.push(
                 Element::new("identity", ns::DISCO_INFO)
                     .with_attr("category", identity.category)
                     .with_attr("type", identity.kind)
-                    .with_attr("name", identity.name.clone()),
+                    .with_attr_opt("name", name),
             );
         }
         for feature in &self.features {
@@ -67,6 +68,55 @@ impl DiscoInfo {
     }
 }
 
+/// The verification string (SHA-1) of what somebody else has said of itself (XEP-0115 §5.4);
+/// `None` when that is ill-formed.
+pub fn caps_ver_of(query: &Element) -> Option<String> {
+    let children = |name, ns| query.elements().filter(move |child| child.is(name, ns));
+    let identity = |element| -> Option<_> {
+        let element: &Element = element;
+        let (category, kind) = (element.attr("category")?, element.attr("type")?);
+        let (lang, name) = (element.lang(), element.attr("name"));
+        Some((category, kind, lang.unwrap_or_default(), name.unwrap_or_default()))
+    };
+    let mut identities =
+        children("identity", ns::DISCO_INFO).map(identity).collect::<Option<Vec<_>>>()?;
+    let mut features = children("feature", ns::DISCO_INFO)
+        .map(|feature| feature.attr("var"))
+        .collect::<Option<Vec<_>>>()?;
+    // Step 3.6: a form counts if its type is hidden.
+    let has_hidden_type = |form: &&Element| {
+        let mut fields = form.elements().filter(|child| child.is("field", ns::DATA));
+        let field = fields.find(|field| field.attr("var") == Some("FORM_TYPE"));
+        field.is_some_and(|field| field.attr("type") == Some("hidden"))
+    };
+    let forms: Vec<_> = children("x", ns::DATA).filter(has_hidden_type).cloned().collect();
+    // Steps 3.3 to 3.5: nothing twice.
+    identities.sort_unstable();
+    features.sort_unstable();
+    let mut form_types = Vec::new();
+    for form in &forms {
+        form_types.push(single_form_type(form)?);
+    }
+    form_types.sort_unstable();
+    let is_repeated = has_pair(&identities) || has_pair(&features) || has_pair(&form_types);
+    (!is_repeated).then(|| caps_hash(&mut identities, &features, &forms))
+}
+
+fn has_pair<T: PartialEq>(sorted: &[T]) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// The FORM_TYPE of a form; `None` when it says several (XEP-0115 §5.4 step 3.5).
+fn single_form_type(form: &Element) -> Option<String> {
+    let fields = form.elements().filter(|child| child.is("field", ns::DATA));
+    let fields = fields.filter(|field| field.attr("var") == Some("FORM_TYPE"));
+    let values = fields.flat_map(|field| field.elements().filter(|v| v.is("value", ns::DATA)));
+    let mut values: Vec<_> = values.map(Element::text).collect();
+    values.dedup();
+    let only = values.pop();
+    only.filter(|_| values.is_empty())
+}
+
 /// The hash of XEP-0115 §5.1; an identity is (category, type, lang, name). Our own identities have
 /// no language, those of other entities may.
 fn caps_hash(
@@ -75,22 +125,25 @@ fn caps_hash(
     forms: &[Element],
 ) -> String {
     let mut text = String::new();
+    // A separator within a part stays as it is in XML (the note at the end of §5.1).
+    let mut push = |part: &str| {
+        text.push_str(&part.replace('<', "&lt;"));
+        text.push('<');
+    };
     identities.sort_unstable();
     for (category, kind, lang, name) in identities {
-        text.push_str(&format!("{category}/{kind}/{lang}/{name}<"));
+        push(&format!("{category}/{kind}/{lang}/{name}"));
     }
     let mut features = features.to_vec();
     features.sort_unstable();
     for feature in features {
-        text.push_str(feature);
-        text.push('<');
+        push(feature);
     }
     let mut forms: Vec<_> = forms.iter().filter_map(form_factors).collect();
     forms.sort_unstable();
     for (form_type, fields) in forms {
         for factor in std::iter::once(form_type).chain(fields.into_iter().flatten()) {
-            text.push_str(&factor);
-            text.push('<');
+            push(&factor);
         }
     }
     base64::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
@@ -191,5 +244,53 @@ mod tests {
         assert_eq!(query.attr("node"), Some("n"));
         let features: Vec<_> = query.elements().filter_map(|child| child.attr("var")).collect();
         assert_eq!(features, [ns::PING, ns::TIME]);
+    }
+
+    fn query(children: &[&str]) -> Element {
+        let xml = format!("<query xmlns='{}'>{}</query>", ns::DISCO_INFO, children.concat());
+        crate::xml::read_fragment(xml.as_bytes(), ns::CLIENT).remove(0)
+    }
+
+    const PSI: [&str; 7] = [
+        "<identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>",
+        "<identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>",
+        "<feature var='http://jabber.org/protocol/caps'/>",
+        "<feature var='http://jabber.org/protocol/disco#info'/>",
+        "<feature var='http://jabber.org/protocol/disco#items'/>",
+        "<feature var='http://jabber.org/protocol/muc'/>",
+        "<x xmlns='jabber:x:data' type='result'>\
+           <field var='FORM_TYPE' type='hidden'>\
+             <value>urn:xmpp:dataforms:softwareinfo</value></field>\
+           <field var='ip_version' type='text-multi'><value>ipv4</value><value>ipv6</value></field>\
+           <field var='os'><value>Mac</value></field>\
+           <field var='os_version'><value>10.5.1</value></field>\
+           <field var='software'><value>Psi</value></field>\
+           <field var='software_version'><value>0.11</value></field></x>",
+    ];
+
+    #[test]
+    fn answers_of_others_by_xep_0115_5_4() {
+        let ver = |more: &[&str]| caps_ver_of(&query(&[&PSI[..], more].concat()));
+        let want = Some("q07IKJEyjvHSyhy//CH0CxmKi8w=".to_owned());
+        assert_eq!(ver(&[]), want);
+        // Steps 3.3 to 3.5: ill-formed.
+        assert_eq!(ver(&PSI[..1]), None);
+        assert_eq!(ver(&PSI[2..3]), None);
+        assert_eq!(ver(&PSI[6..]), None);
+        let two = "<x xmlns='jabber:x:data'><field var='FORM_TYPE' type='hidden'>\
+                   <value>a</value><value>b</value></field></x>";
+        assert_eq!(ver(&[two]), None);
+        assert_eq!(ver(&["<feature/>"]), None);
+        // Step 3.6: ignored.
+        for ignored in [
+            "<x xmlns='jabber:x:data'><field var='a'><value>b</value></field></x>",
+            "<x xmlns='jabber:x:data'><field var='FORM_TYPE'><value>b</value></field></x>",
+            "<other xmlns='urn:x'/>",
+        ] {
+            assert_eq!(ver(&[ignored]), want, "{ignored}");
+        }
+        // A sign that separates parts stays a part of one.
+        let split = ["<feature var='a'/>", "<feature var='b'/>"];
+        assert_ne!(caps_ver_of(&query(&split)), caps_ver_of(&query(&["<feature var='a&lt;b'/>"])));
     }
 }

@@ -1,9 +1,12 @@
 //! What sessions read after stanzas were handled, with the layers above played by a small harness.
 
+mod blocking;
 mod delivery;
 mod disco;
 mod presence;
+mod redelivery;
 mod roster;
+mod subscription;
 
 use std::io::IoSlice;
 use std::rc::Rc;
