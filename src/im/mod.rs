@@ -8,6 +8,7 @@
 
 mod archive;
 mod blocking;
+mod caps;
 mod carbons;
 mod disco;
 mod message;
@@ -20,6 +21,7 @@ mod subscription;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -29,6 +31,7 @@ use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
+use caps::{Caps, Interests};
 use roster::Roster;
 
 pub use disco::answer_stranger;
@@ -81,7 +84,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_INFO),
         handler: disco::handle_info,
     },
@@ -89,7 +92,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_ITEMS,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_ITEMS),
         handler: disco::handle_items,
     },
@@ -110,7 +113,16 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: roster::handle_set,
     },
+    // What accounts say of their nodes is no feature of the server: `pep::disco` has it.
+    pubsub(ns::PUBSUB, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB, IqType::Set, pep::handle_set),
+    pubsub(ns::PUBSUB_OWNER, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB_OWNER, IqType::Set, pep::handle_set),
 ];
+
+const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
+}
 
 /// The accounts that are connected.
 #[derive(Default)]
@@ -122,6 +134,8 @@ pub struct Im {
     accounts: HashMap<BareJid, Account>,
     /// Features of an account that other tables than [`ROUTES`] answer.
     features_elsewhere: Vec<&'static str>,
+    /// What clients have said of themselves.
+    caps: Caps,
 }
 
 /// A bound session.
@@ -137,6 +151,8 @@ struct Session {
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
+    /// What its client wants to hear of; `None` while it is not available or has not said.
+    interests: Option<Rc<Interests>>,
 }
 
 /// The presence of an available session, as every audience gets it.
@@ -191,6 +207,7 @@ impl Im {
             presence: None,
             wants_roster: false,
             directed: BTreeSet::new(),
+            interests: None,
         };
         self.sessions.insert(session, record);
         Ok(())
@@ -237,6 +254,9 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
+        if cx.storage.pep_forget(account).is_err() {
+            log::error!("what nodes of others know of {account} is left there");
+        }
     }
 
     /// A session is over: its unavailable presence goes to its own other resources and to the
@@ -244,6 +264,7 @@ impl Im {
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
         let Some(record) = self.sessions.remove(&session) else { return };
         self.addresses.remove(&record.full_jid);
+        self.caps.forget(session);
         if let Some(account) = self.accounts.get_mut(&record.account) {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {

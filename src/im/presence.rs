@@ -99,6 +99,7 @@ impl Im {
         if priority >= 0 && !was_ready {
             self.deliver_offline(cx, id)?;
         }
+        self.note_caps(cx, id, presence);
         Ok(())
     }
 
@@ -119,7 +120,9 @@ impl Im {
         // Only now, so that the broadcast has reached the session itself.
         if let Some(session) = self.sessions.get_mut(&id) {
             session.presence = None;
+            session.interests = None;
         }
+        self.caps.forget(id);
     }
 
     /// The same for a session that ended without a word (§4.5.2, §4.6.3 rule 3); it hears nothing

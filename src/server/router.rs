@@ -140,7 +140,10 @@ impl Server {
                 let account = stanza.from.to_bare();
                 self.answer_account(origin, account, &stanza)
             }
-            StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
+            StanzaKind::Iq(IqType::Result | IqType::Error) => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
+            }
         }
     }
 
@@ -167,6 +170,10 @@ impl Server {
             StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
                 let account = to.to_bare();
                 self.answer_account(origin, account, &stanza)
+            }
+            StanzaKind::Iq(_) if to.is_bare() && to.as_str() == stanza.from.bare_str() => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
             }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 if let Target::Local(session) = origin {

@@ -54,6 +54,9 @@ pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
 pub use hats::Hat;
+pub use pep::{
+    PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, PepSendLast, PepUsage,
+};
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };

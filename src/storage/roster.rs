@@ -43,6 +43,31 @@ impl Storage {
         Ok(items)
     }
 
+    /// One contact of an account.
+    pub fn roster_item(
+        &mut self,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Option<RosterItem>, StorageError> {
+        let (domain, local) = (account.domain(), account.local().unwrap_or_default());
+        let rows = self.read_all(
+            "SELECT r.name, r.subscription, g.name
+             FROM account a
+             JOIN roster r ON r.account = a.id
+             LEFT JOIN roster_group g ON g.account = r.account AND g.jid = r.jid
+             WHERE a.domain = ?1 AND a.local = ?2 AND r.jid = ?3
+             ORDER BY g.name",
+            (domain, local, contact.as_str()),
+            |row| {
+                let (name, subscription): (_, String) = (row.get(0)?, row.get(1)?);
+                Ok((name, parse_subscription(&subscription), row.get::<_, Option<String>>(2)?))
+            },
+        )?;
+        let Some((name, subscription, _)) = rows.first().cloned() else { return Ok(None) };
+        let groups = rows.into_iter().filter_map(|(_, _, group)| group).collect();
+        Ok(Some(RosterItem { jid: contact.clone(), name, groups, subscription }))
+    }
+
     /// Adds or changes a contact. An account that does not exist is `Failed`.
     pub fn roster_put(&mut self, account: &BareJid, item: &RosterItem) -> Result<(), StorageError> {
         let (domain, local) = (account.domain(), account.local().unwrap_or_default());
