@@ -38,7 +38,8 @@ pub struct Limits {
     pub handshakes_per_address_per_minute: u32,
     /// Output that may wait for one client.
     pub outbox_bytes: usize,
-    /// Output that may wait for all clients together.
+    /// Output that may wait for all clients together. Above half of it what can wait does
+    /// (`Cx::is_crowded`).
     pub outbox_bytes_total: usize,
     /// Sessions of one account.
     pub sessions_per_account: usize,

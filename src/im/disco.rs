@@ -1,7 +1,6 @@
-//! What an account says of itself (XEP-0030): to its owner everything, to those who see its
-//! presence what it can do and the nodes they may read, to strangers no more than the nodes that
-//! are open to all; so that nobody harvests names or learns who is connected (XEP-0030 §8,
-//! WIRE 46).
+//! What an account says of itself (XEP-0030): everything to its owner and to who sees its presence,
+//! to others no more than the nodes that are open to all, so that nobody harvests names or learns
+//! who is connected (XEP-0030 §8, WIRE 46).
 
 use crate::cx::Cx;
 use crate::xml::Element;
@@ -16,9 +15,7 @@ pub(super) fn handle_info(
     cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    let asker = request.stanza.from.to_bare();
-    let is_owner = asker == request.account;
-    let is_stranger = !is_owner && !im.is_subscriber(cx, &request.account, &asker)?;
+    let is_stranger = !im.is_subscriber(cx, &request.account, &request.stanza.from.to_bare())?;
     if let Some(node) = request.payload.attr("node") {
         let info = pep::handle_node_info(im, cx, request, node);
         return match info {
@@ -43,27 +40,25 @@ pub(super) fn handle_info(
     Ok(Some(info.to_element(None)))
 }
 
-/// disco#items of an account, or of one of its nodes. To its owner also its available resources
-/// (XEP-0030 §4, RFC 6121).
+/// disco#items of an account: its available resources (XEP-0030 §4, RFC 6121) and its nodes; or of
+/// one of these.
 pub(super) fn handle_items(
     im: &mut Im,
     cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
     let asker = request.stanza.from.to_bare();
-    let is_owner = asker == request.account;
+    let is_stranger = !im.is_subscriber(cx, &request.account, &asker)?;
     if let Some(node) = request.payload.attr("node") {
         let items = pep::handle_node_items(im, cx, request, node);
         return match items {
-            Err(_) if !is_owner && !im.is_subscriber(cx, &request.account, &asker)? => {
-                answer_stranger(request.stanza)
-            }
+            Err(_) if is_stranger => answer_stranger(request.stanza),
             items => items.map(Some),
         };
     }
     let mut query = Element::new("query", ns::DISCO_ITEMS);
-    if is_owner {
-        for (_, session, _) in im.available_in(&asker) {
+    if !is_stranger {
+        for (_, session, _) in im.available_in(&request.account) {
             let jid = session.full_jid.as_str();
             query.push(Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid));
         }

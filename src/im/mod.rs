@@ -10,6 +10,7 @@ mod archive;
 mod blocking;
 mod caps;
 mod carbons;
+mod contacts;
 mod disco;
 mod message;
 mod offline;
@@ -32,6 +33,7 @@ use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use caps::{Caps, Interests};
+use contacts::Contacts;
 use roster::Roster;
 
 pub use disco::answer_stranger;
@@ -169,6 +171,8 @@ struct Account {
     sessions: Vec<SessionId>,
     /// Read when first asked for.
     roster: Option<Roster>,
+    /// Read when presence first needs them.
+    contacts: Option<Rc<Contacts>>,
 }
 
 impl Im {
@@ -288,6 +292,7 @@ impl Im {
     pub fn handle_storage_lost(&mut self) {
         for account in self.accounts.values_mut() {
             account.roster = None;
+            account.contacts = None;
         }
     }
 

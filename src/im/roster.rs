@@ -161,63 +161,6 @@ impl Im {
         Ok(record.roster.as_mut().expect("it was just read"))
     }
 
-    /// The entry of a contact that sees the presence of an account (subscription from or both),
-    /// connected or not.
-    pub(super) fn subscriber(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-        contact: &BareJid,
-    ) -> Result<Option<RosterItem>, StanzaError> {
-        let item = if self.accounts.contains_key(account) {
-            self.roster(cx, account)?.items.get(contact).cloned()
-        } else {
-            cx.storage.roster_item(account, contact)?
-        };
-        Ok(item.filter(sees_presence))
-    }
-
-    /// Whether somebody sees the presence of an account.
-    pub(super) fn is_subscriber(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-        contact: &BareJid,
-    ) -> Result<bool, StanzaError> {
-        Ok(self.subscriber(cx, account, contact)?.is_some())
-    }
-
-    /// The entries of those who see the presence of an account and are connected here.
-    pub(super) fn subscribers_online(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-    ) -> Result<Vec<RosterItem>, StanzaError> {
-        let items = if self.accounts.contains_key(account) {
-            self.roster(cx, account)?.items.values().filter(|i| sees_presence(i)).cloned().collect()
-        } else {
-            cx.storage.roster(account)?
-        };
-        let is_online = |item: &RosterItem| self.accounts.contains_key(&item.jid);
-        Ok(items.into_iter().filter(|item| sees_presence(item) && is_online(item)).collect())
-    }
-
-    /// The accounts of this server whose presence a connected account sees, as far as it knows.
-    pub(super) fn subscribed_to(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-    ) -> Result<Vec<BareJid>, StanzaError> {
-        let config = std::rc::Rc::clone(&cx.config);
-        let items = self.roster(cx, account)?.items.values();
-        let sees = items
-            .filter(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
-            .filter(|item| {
-                item.jid.local().is_some() && config.is_account_domain(item.jid.domain())
-            });
-        Ok(sees.map(|item| item.jid.clone()).collect())
-    }
-
     fn roster_put(
         &mut self,
         cx: &mut Cx,
@@ -283,25 +226,11 @@ fn item_element(item: &RosterItem) -> Element {
     let mut element = Element::new("item", ns::ROSTER)
         .with_attr("jid", item.jid.as_str())
         .with_attr_opt("name", item.name.as_deref())
-        .with_attr("subscription", subscription_str(item.subscription));
+        .with_attr("subscription", item.subscription.as_str());
     for group in &item.groups {
         element.push(Element::new("group", ns::ROSTER).with_text(group));
     }
     element
-}
-
-/// The contact sees the presence of the account.
-fn sees_presence(item: &RosterItem) -> bool {
-    matches!(item.subscription, Subscription::From | Subscription::Both)
-}
-
-fn subscription_str(subscription: Subscription) -> &'static str {
-    match subscription {
-        Subscription::None => "none",
-        Subscription::To => "to",
-        Subscription::From => "from",
-        Subscription::Both => "both",
-    }
 }
 
 /// What an item takes in a roster result, before escaping.

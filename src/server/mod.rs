@@ -7,6 +7,7 @@
 
 mod control;
 mod disco;
+mod door;
 mod drain;
 mod edge;
 pub mod limits;
@@ -32,6 +33,7 @@ use crate::timers::TimerKey;
 use crate::xml::StreamParser;
 use crate::xmpp::StreamCondition;
 
+use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
 use session::{Hold, Session, Sessions, xml_limits};
@@ -71,6 +73,8 @@ pub struct Residue {
     pub connections: usize,
     /// Connections counted as not logged in.
     pub logins_awaited: usize,
+    /// Joins that wait.
+    pub joins_waiting: usize,
 }
 
 /// The server.
@@ -92,6 +96,7 @@ pub struct Server {
     sweeps: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
+    door: Door,
     drain: Drain,
 }
 
@@ -123,6 +128,7 @@ impl Server {
             turn_wrote: false,
             sweeps: false,
             chain_is_free: false,
+            door: Door::default(),
             drain: Drain::default(),
         })
     }
@@ -170,6 +176,7 @@ impl Server {
             pinged_ms: None,
             is_login_awaited: true,
             timer_ms: None,
+            ticket: None,
         });
         self.set_timer(id);
         true
@@ -258,9 +265,7 @@ impl Server {
                 TimerKey::Sweep => self.sweep_storage(),
             }
         }
-        self.begin_chain();
-        self.muc.tell_backlog(&mut self.cx);
-        self.finish_chain();
+        self.tell_crowds();
         self.poll_drain();
     }
 
@@ -303,12 +308,18 @@ impl Server {
         self.cx.out.is_congested()
     }
 
+    /// True while so much waits to be written that what can wait does.
+    pub fn is_crowded(&self) -> bool {
+        self.cx.is_crowded()
+    }
+
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let dues_ms = [self.cx.timers.next_due_ms(), self.muc.poll_timeout(self.cx.now.mono_ms)];
+        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
+        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
         dues_ms.into_iter().flatten().min()
     }
 
@@ -365,6 +376,7 @@ impl Server {
     /// After the writes: cuts whoever reads too slowly. May yield actions.
     pub fn finish_turn(&mut self, now: Now) {
         self.cx.now = now;
+        self.cut_laggards();
         self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
         for id in self.cx.out.take_cut() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
@@ -388,6 +400,7 @@ impl Server {
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
+            joins_waiting: self.door.len(),
         }
     }
 

@@ -43,29 +43,51 @@ impl Storage {
         Ok(items)
     }
 
-    /// One contact of an account.
-    pub fn roster_item(
+    /// What there is between an account and a contact; `None` for strangers, and for an account that
+    /// does not exist.
+    pub fn subscription(
         &mut self,
         account: &BareJid,
         contact: &BareJid,
-    ) -> Result<Option<RosterItem>, StorageError> {
-        let (domain, local) = (account.domain(), account.local().unwrap_or_default());
-        let rows = self.read_all(
-            "SELECT r.name, r.subscription, g.name
-             FROM account a
-             JOIN roster r ON r.account = a.id
-             LEFT JOIN roster_group g ON g.account = r.account AND g.jid = r.jid
-             WHERE a.domain = ?1 AND a.local = ?2 AND r.jid = ?3
-             ORDER BY g.name",
-            (domain, local, contact.as_str()),
-            |row| {
-                let (name, subscription): (_, String) = (row.get(0)?, row.get(1)?);
-                Ok((name, parse_subscription(&subscription), row.get::<_, Option<String>>(2)?))
-            },
+    ) -> Result<Subscription, StorageError> {
+        let found = self.read_one(
+            "SELECT r.subscription FROM account a JOIN roster r ON r.account = a.id
+             WHERE a.domain = ?1 AND a.local = ?2 AND r.jid = ?3",
+            (account.domain(), account.local().unwrap_or_default(), contact.as_str()),
+            |row| row.get::<_, String>(0),
         )?;
-        let Some((name, subscription, _)) = rows.first().cloned() else { return Ok(None) };
-        let groups = rows.into_iter().filter_map(|(_, _, group)| group).collect();
-        Ok(Some(RosterItem { jid: contact.clone(), name, groups, subscription }))
+        Ok(found.map_or(Subscription::None, |text| parse_subscription(&text)))
+    }
+
+    /// The contacts of an account that have a subscription, sorted by address.
+    pub fn subscriptions(
+        &mut self,
+        account: &BareJid,
+    ) -> Result<Vec<(BareJid, Subscription)>, StorageError> {
+        let rows = self.read_all(
+            "SELECT r.jid, r.subscription FROM account a JOIN roster r ON r.account = a.id
+             WHERE a.domain = ?1 AND a.local = ?2 AND r.subscription <> 'none'
+             ORDER BY r.jid",
+            (account.domain(), account.local().unwrap_or_default()),
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        )?;
+        let contact =
+            |(jid, text): (String, String)| Some((stored_jid(&jid)?, parse_subscription(&text)));
+        Ok(rows.into_iter().filter_map(contact).collect())
+    }
+
+    /// The groups that an account has put a contact into, sorted.
+    pub fn roster_groups(
+        &mut self,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Vec<String>, StorageError> {
+        self.read_all(
+            "SELECT g.name FROM account a JOIN roster_group g ON g.account = a.id
+             WHERE a.domain = ?1 AND a.local = ?2 AND g.jid = ?3 ORDER BY g.name",
+            (account.domain(), account.local().unwrap_or_default(), contact.as_str()),
+            |row| row.get(0),
+        )
     }
 
     /// Adds or changes a contact. An account that does not exist is `Failed`.
@@ -77,7 +99,7 @@ impl Storage {
              SELECT id, ?3, ?4, ?5 FROM account WHERE domain = ?1 AND local = ?2
              ON CONFLICT (account, jid) DO UPDATE
              SET name = excluded.name, subscription = excluded.subscription",
-            params![domain, local, jid, item.name, subscription_text(item.subscription)],
+            params![domain, local, jid, item.name, item.subscription.as_str()],
         )?;
         if rows == 0 {
             return Err(StorageError::Failed);
@@ -110,15 +132,6 @@ impl Storage {
             (account.domain(), account.local().unwrap_or_default(), contact.as_str()),
         )?;
         Ok(rows > 0)
-    }
-}
-
-fn subscription_text(subscription: Subscription) -> &'static str {
-    match subscription {
-        Subscription::None => "none",
-        Subscription::To => "to",
-        Subscription::From => "from",
-        Subscription::Both => "both",
     }
 }
 

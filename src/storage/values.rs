@@ -46,6 +46,38 @@ pub enum Subscription {
     Both,
 }
 
+impl Subscription {
+    /// From its two directions.
+    pub fn new(to: bool, from: bool) -> Self {
+        match (to, from) {
+            (false, false) => Self::None,
+            (true, false) => Self::To,
+            (false, true) => Self::From,
+            (true, true) => Self::Both,
+        }
+    }
+
+    /// The user sees the contact.
+    pub fn is_to(self) -> bool {
+        matches!(self, Self::To | Self::Both)
+    }
+
+    /// The contact sees the user.
+    pub fn is_from(self) -> bool {
+        matches!(self, Self::From | Self::Both)
+    }
+
+    /// `subscription` of an item, on the wire and at rest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::To => "to",
+            Self::From => "from",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// A contact in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RosterItem {

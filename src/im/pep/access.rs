@@ -8,7 +8,7 @@
 
 use crate::cx::Cx;
 use crate::im::Im;
-use crate::storage::{PepAccess, PepAffiliation, PepNode, PepPublishers, RosterItem};
+use crate::storage::{PepAccess, PepAffiliation, PepNode, PepPublishers};
 use crate::xmpp::{BareJid, Condition, StanzaError};
 
 use super::refused;
@@ -33,7 +33,7 @@ impl Im {
             return Ok(node);
         }
         // XEP-0060 §6.1.3.12, §6.5.9.11
-        if asker == account || self.is_subscriber(cx, account, asker)? {
+        if self.is_subscriber(cx, account, asker)? {
             return Err(Condition::ItemNotFound.into());
         }
         Err(presence_required())
@@ -50,8 +50,8 @@ impl Im {
         if reader == account {
             return Ok(());
         }
-        let contact = self.subscriber(cx, account, reader)?;
-        check_contact(cx, node, reader, contact.as_ref())
+        let is_subscriber = self.is_subscriber(cx, account, reader)?;
+        check_contact(cx, account, node, reader, is_subscriber)
     }
 
     /// Whether somebody may publish to a node (§7.1.3.1).
@@ -83,16 +83,17 @@ impl Im {
     }
 }
 
-/// The same as [`Im::pep_check_reader`] for somebody who is not the owner, and whose entry in the
-/// owner's roster is known: `None` where it does not see the owner's presence.
+/// The same as [`Im::pep_check_reader`] for somebody who is not the owner, where it is known
+/// whether it sees the owner's presence.
 pub(super) fn check_contact(
     cx: &mut Cx,
+    account: &BareJid,
     node: &PepNode,
     reader: &BareJid,
-    contact: Option<&RosterItem>,
+    is_subscriber: bool,
 ) -> Result<(), StanzaError> {
     let affiliation = cx.storage.pep_affiliation(node, reader)?;
-    match (affiliation, node.config.access, contact) {
+    match (affiliation, node.config.access, is_subscriber) {
         // §6.1.3.8, §6.5.9.10
         (Some(PepAffiliation::Outcast), ..) => Err(Condition::Forbidden.into()),
         // §12.12
@@ -100,17 +101,22 @@ pub(super) fn check_contact(
         (_, PepAccess::Open, _) => Ok(()),
         (Some(PepAffiliation::Member), PepAccess::Whitelist, _) => Ok(()),
         // §6.1.3.2, §6.5.9.6
-        (_, _, None) => Err(presence_required()),
-        (_, PepAccess::Presence, Some(_)) => Ok(()),
+        (_, _, false) => Err(presence_required()),
+        (_, PepAccess::Presence, true) => Ok(()),
         // §6.1.3.3, §6.5.9.7
-        (_, PepAccess::Roster, Some(contact)) => {
+        (_, PepAccess::Roster, true) => {
             let allowed = &node.config.roster_groups;
-            if contact.groups.iter().any(|group| allowed.contains(group)) {
+            if cx
+                .storage
+                .roster_groups(account, reader)?
+                .iter()
+                .any(|group| allowed.contains(group))
+            {
                 return Ok(());
             }
             Err(refused(Condition::NotAuthorized, "not-in-roster-group"))
         }
         // §6.1.3.4, §6.5.9.8
-        (_, PepAccess::Whitelist, Some(_)) => Err(refused(Condition::NotAllowed, "closed-node")),
+        (_, PepAccess::Whitelist, true) => Err(refused(Condition::NotAllowed, "closed-node")),
     }
 }

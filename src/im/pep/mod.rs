@@ -40,6 +40,7 @@ const PEOPLE_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PepChange<'a> {
     /// An item was published, or replaced.
+    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     Published {
         /// Its id.
         id: &'a str,
@@ -47,6 +48,7 @@ pub(super) enum PepChange<'a> {
         payload: Option<&'a Element>,
     },
     /// These items are gone.
+    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     Retracted(&'a [String]),
     /// All items are gone.
     Purged,

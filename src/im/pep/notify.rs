@@ -127,11 +127,12 @@ impl Im {
             return Ok(audience);
         }
         audience.sessions.extend(self.listeners(account, &node.name));
-        for contact in self.subscribers_online(cx, account)? {
-            let listeners = self.listeners(&contact.jid, &node.name);
+        let contacts = self.contacts(cx, account)?;
+        for contact in contacts.subscribers() {
+            let listeners = self.listeners(contact, &node.name);
             if !listeners.is_empty()
-                && check_contact(cx, node, &contact.jid, Some(&contact)).is_ok()
-                && self.pep_may_tell(cx, account, contact.jid.as_jid())
+                && check_contact(cx, account, node, contact, true).is_ok()
+                && self.pep_may_tell(cx, account, contact.as_jid())
             {
                 audience.sessions.extend(listeners);
             }
@@ -182,7 +183,10 @@ impl Im {
         let Some(session) = self.sessions.get(&id) else { return Ok(()) };
         let listener = session.account.clone();
         let mut accounts = vec![listener.clone()];
-        accounts.extend(self.subscribed_to(cx, &listener)?);
+        // Those of other servers hear of this presence by themselves.
+        let contacts = self.contacts(cx, &listener)?;
+        let are_here = |jid: &&BareJid| cx.config.is_account_domain(jid.domain());
+        accounts.extend(contacts.subscribed_to().filter(are_here).cloned());
         let mut bytes_left = greeting_bytes(cx);
         for account in accounts {
             self.pep_greet_from(cx, id, &account, nodes, &mut bytes_left)?;
