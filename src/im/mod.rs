@@ -7,7 +7,9 @@
 //! service's.
 
 mod archive;
+mod avatar;
 mod blocking;
+mod bookmarks;
 mod caps;
 mod carbons;
 mod contacts;
@@ -16,10 +18,12 @@ mod message;
 mod offline;
 mod pep;
 mod presence;
+mod private;
 mod roster;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod vcard;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -30,7 +34,9 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+};
 
 use caps::{Caps, Interests};
 use contacts::Contacts;
@@ -49,6 +55,13 @@ pub struct Request<'a> {
     pub stanza: &'a Stanza,
     /// Its one payload element.
     pub payload: &'a Element,
+}
+
+impl Request<'_> {
+    /// Its owner asks.
+    fn is_owner(&self) -> bool {
+        self.account.as_str() == self.stanza.from.bare_str()
+    }
 }
 
 /// A handler of [`ROUTES`]: the payload of the result, `None` for an empty result.
@@ -115,6 +128,38 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: roster::handle_set,
     },
+    Route {
+        ns: ns::VCARD_TEMP,
+        name: "vCard",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::VCARD_TEMP),
+        handler: vcard::handle_get,
+    },
+    Route {
+        ns: ns::VCARD_TEMP,
+        name: "vCard",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::VCARD_TEMP),
+        handler: vcard::handle_set,
+    },
+    Route {
+        ns: ns::PRIVATE,
+        name: "query",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::PRIVATE),
+        handler: private::handle_get,
+    },
+    Route {
+        ns: ns::PRIVATE,
+        name: "query",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::PRIVATE),
+        handler: private::handle_set,
+    },
     // What accounts say of their nodes is no feature of the server: `pep::disco` has it.
     pubsub(ns::PUBSUB, IqType::Get, pep::handle_get),
     pubsub(ns::PUBSUB, IqType::Set, pep::handle_set),
@@ -138,6 +183,8 @@ pub struct Im {
     features_elsewhere: Vec<&'static str>,
     /// What clients have said of themselves.
     caps: Caps,
+    /// A conversion writes to nodes: what it writes is not converted back.
+    is_converting: bool,
 }
 
 /// A bound session.
@@ -173,6 +220,8 @@ struct Account {
     roster: Option<Roster>,
     /// Read when presence first needs them.
     contacts: Option<Rc<Contacts>>,
+    /// The hash of its avatar, if it has one; read when first asked for.
+    avatar: Option<Option<Box<str>>>,
 }
 
 impl Im {
@@ -245,6 +294,11 @@ impl Im {
             StanzaKind::Presence(kind) if kind.is_subscription() => {
                 self.handle_sent_subscription(cx, session, stanza)
             }
+            // XEP-0398 §4: joins of rooms as well.
+            StanzaKind::Presence(PresenceType::Available) => {
+                self.add_avatar(cx, session, stanza)?;
+                Ok(true)
+            }
             StanzaKind::Message(_) => {
                 self.archive_sent(cx, session, stanza)?;
                 self.copy_sent(cx, session, stanza);
@@ -292,6 +346,7 @@ impl Im {
     pub fn handle_storage_lost(&mut self) {
         for account in self.accounts.values_mut() {
             account.roster = None;
+            account.avatar = None;
             account.contacts = None;
         }
     }

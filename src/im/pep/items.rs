@@ -92,7 +92,7 @@ fn choose(
         None => Page { max: None, from: From::End },
         Some(_) => request,
     };
-    let (chosen, set) = request.cut(list, |(id, _)| id, ANSWER_ITEMS_MAX)?;
+    let (chosen, set) = request.cut(list, |(id, _)| id, ANSWER_ITEMS_MAX, |_| true)?;
     let fitting = fit(chosen, from_end);
     let ids: Vec<_> = fitting.iter().map(|(id, _)| id.clone()).collect();
     if page.is_none() && fitting.len() == list.len() {

@@ -40,7 +40,6 @@ const PEOPLE_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PepChange<'a> {
     /// An item was published, or replaced.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     Published {
         /// Its id.
         id: &'a str,
@@ -48,7 +47,6 @@ pub(super) enum PepChange<'a> {
         payload: Option<&'a Element>,
     },
     /// These items are gone.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     Retracted(&'a [String]),
     /// All items are gone.
     Purged,
@@ -59,7 +57,6 @@ pub(super) enum PepChange<'a> {
 impl Im {
     /// Publishes an item in the name of the account, as its owner would do it; a node that is not
     /// there is made with `defaults`. Who listens hears of it.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_publish(
         &mut self,
         cx: &mut Cx,
@@ -82,7 +79,6 @@ impl Im {
     }
 
     /// The payload of an item.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_item(
         &mut self,
         cx: &mut Cx,
@@ -96,7 +92,6 @@ impl Im {
     }
 
     /// Id and payload of all items of a node, oldest first; none where there is no such node.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_items(
         &mut self,
         cx: &mut Cx,
@@ -113,7 +108,6 @@ impl Im {
     }
 
     /// Removes an item in the name of the account; `false` when it is not there.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_retract(
         &mut self,
         cx: &mut Cx,
@@ -126,16 +120,22 @@ impl Im {
         self.pep_take(cx, account, &node, item_id, notifies)
     }
 
-    /// A node has changed, and who listens has been told: what else follows from it. An `Err`
+    /// A node has changed, and who listens is about to be told: what else follows from it. An `Err`
     /// refuses the change.
     pub(super) fn handle_pep_change(
         &mut self,
-        _: &mut Cx,
-        _: &BareJid,
-        _: &str,
-        _: PepChange<'_>,
+        cx: &mut Cx,
+        account: &BareJid,
+        node: &str,
+        change: PepChange<'_>,
     ) -> Result<(), StanzaError> {
-        Ok(())
+        match node {
+            _ if self.is_converting => Ok(()),
+            ns::AVATAR_METADATA => self.handle_avatar_change(cx, account, change),
+            ns::BOOKMARKS => self.handle_bookmarks_change(cx, account),
+            ns::BOOKMARKS_STORAGE => self.handle_bookmarks_list_change(cx, account, change),
+            _ => Ok(()),
+        }
     }
 }
 
