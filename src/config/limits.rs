@@ -45,6 +45,8 @@ pub struct Limits {
     pub sessions_per_account: usize,
     /// Contacts in one roster.
     pub roster_items: usize,
+    /// Subscription requests that wait for the answer of one account.
+    pub subscription_requests: usize,
     /// Rooms that are live or stored.
     pub rooms: usize,
     /// Occupants of one room.
@@ -120,6 +122,7 @@ impl Default for Limits {
             outbox_bytes_total: 33_554_432,
             sessions_per_account: 32,
             roster_items: 2_000,
+            subscription_requests: 100,
             rooms: 10_000,
             room_occupants: 5_000,
             rooms_per_session: 200,

@@ -9,10 +9,10 @@ use crate::ids::SessionId;
 use crate::storage::{PepAccess, PepConfig, StorageError, StoredVcard};
 use crate::xml::{Element, Node, read_fragment};
 use crate::xmpp::vcard::{Card, Picture, decode_image, with_picture};
-use crate::xmpp::{BareJid, PresenceType, Stanza, StanzaError, StanzaKind, base64, ns};
+use crate::xmpp::{BareJid, Stanza, StanzaError, base64, ns};
 
+use super::Im;
 use super::pep::PepChange;
-use super::{Im, Presence};
 
 /// What a presence says of an avatar (XEP-0153 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +102,14 @@ impl Im {
     ) -> Result<(), StanzaError> {
         let before = cx.storage.account_vcard_photos(account)?;
         let picture = match change {
-            PepChange::Published { payload: Some(metadata), .. } if is_disabled(metadata) => None,
-            PepChange::Published { payload: Some(metadata), .. } => {
+            PepChange::Published(Some(metadata)) if is_disabled(metadata) => None,
+            PepChange::Published(Some(metadata)) => {
                 match self.published_picture(cx, account, metadata)? {
                     None => return Ok(()),
                     picture => picture,
                 }
             }
-            PepChange::Published { payload: None, .. } => return Ok(()),
+            PepChange::Published(None) => return Ok(()),
             PepChange::Retracted(ids) if ids.iter().any(|id| before.contains(id)) => None,
             PepChange::Retracted(_) => return Ok(()),
             PepChange::Purged | PepChange::Deleted => None,
@@ -226,17 +226,4 @@ fn say(presence: &mut Stanza, hash: &str) {
     let photo = Element::new("photo", ns::VCARD_UPDATE).with_text(hash);
     let x = Element::new("x", ns::VCARD_UPDATE).with_child(photo);
     presence.children.push(Node::Element(x));
-}
-
-impl Presence {
-    pub(super) fn to_stanza(&self, full_jid: &crate::xmpp::Jid) -> Stanza {
-        let kind = StanzaKind::Presence(PresenceType::Available);
-        let mut stanza = Stanza::new(kind, full_jid.clone(), None);
-        if let Some(element) = read_fragment(&self.envelope.to_vec(), ns::CLIENT).pop() {
-            stanza.id = element.attr("id").map(str::to_owned);
-            stanza.lang = element.lang().map(str::to_owned);
-            stanza.children = element.children;
-        }
-        stanza
-    }
 }

@@ -70,7 +70,7 @@ impl Im {
         change: PepChange<'_>,
     ) -> Result<(), StanzaError> {
         match change {
-            PepChange::Published { payload: Some(storage), .. } if is_list(storage) => {
+            PepChange::Published(Some(storage)) if is_list(storage) => {
                 self.without_converting_back(|im| im.replace_bookmarks(cx, account, storage))
             }
             // Who removes the old list has gone over to the new one.

@@ -1,8 +1,8 @@
-//! Instant messaging between the accounts of this server: who is connected, presence, delivery,
-//! rosters (RFC 6121 as far as it needs no subscriptions).
+//! Instant messaging (RFC 6121): who is connected, presence, subscriptions, delivery, rosters.
 //!
 //! One record per bound session and one per account with sessions; both go with the session. What
-//! the rules are stands in the files of the concepts: `presence`, `message` (delivery), `roster`,
+//! the rules are stands in the files of the concepts: `presence`, `probe`, `subscription` (its
+//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery), `roster`,
 //! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
 //! service's.
 
@@ -19,7 +19,9 @@ mod offline;
 mod pep;
 mod presence;
 mod private;
+mod probe;
 mod roster;
+mod standing;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -40,7 +42,6 @@ use crate::xmpp::{
 
 use caps::{Caps, Interests};
 use contacts::Contacts;
-use roster::Roster;
 
 pub use disco::answer_stranger;
 
@@ -216,8 +217,6 @@ struct Presence {
 struct Account {
     /// In the order they were bound.
     sessions: Vec<SessionId>,
-    /// Read when first asked for.
-    roster: Option<Roster>,
     /// Read when presence first needs them.
     contacts: Option<Rc<Contacts>>,
     /// The hash of its avatar, if it has one; read when first asked for.
@@ -281,7 +280,7 @@ impl Im {
     /// first. `Ok(false)`: that was all, it goes nowhere.
     ///
     /// The order: what the sender has blocked is refused; subscriptions change the sender's
-    /// roster; directed presence is remembered; messages are archived, and copied to its other
+    /// roster, and go on from there as stanzas of its account; directed presence is remembered; messages are archived, and copied to its other
     /// resources.
     pub fn handle_sent(
         &mut self,
@@ -298,6 +297,9 @@ impl Im {
             StanzaKind::Presence(PresenceType::Available) => {
                 self.add_avatar(cx, session, stanza)?;
                 Ok(true)
+            }
+            StanzaKind::Presence(PresenceType::Probe) => {
+                self.handle_sent_probe(cx, session, stanza)
             }
             StanzaKind::Message(_) => {
                 self.archive_sent(cx, session, stanza)?;
@@ -317,9 +319,11 @@ impl Im {
         }
     }
 
-    /// A session is over: its unavailable presence goes to its own other resources and to the
-    /// targets of its directed presence, unless it said so itself; then it is forgotten.
+    /// A session is over: its unavailable presence goes to its own other resources, to who sees its
+    /// presence, and to the targets of its directed presence, unless it said so itself; then it is
+    /// forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
+        let contacts = self.audience(cx, session);
         let Some(record) = self.sessions.remove(&session) else { return };
         self.addresses.remove(&record.full_jid);
         self.caps.forget(session);
@@ -329,23 +333,25 @@ impl Im {
                 self.accounts.remove(&record.account);
             }
         }
-        self.say_farewell(cx, &record);
+        self.say_farewell(cx, &record, &contacts);
     }
 
     /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
     /// all of them are still there to hear it; then all are forgotten.
     pub fn shut_down(&mut self, cx: &mut Cx, sessions: &[SessionId]) {
-        for record in sessions.iter().filter_map(|session| self.sessions.get(session)) {
-            self.say_farewell(cx, record);
+        for &session in sessions {
+            let contacts = self.audience(cx, session);
+            if let Some(record) = self.sessions.get(&session) {
+                self.say_farewell(cx, record, &contacts);
+            }
         }
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
         *self = Self { features_elsewhere, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached rosters are read again.
+    /// Storage lost this turn's writes: cached contacts are read again.
     pub fn handle_storage_lost(&mut self) {
         for account in self.accounts.values_mut() {
-            account.roster = None;
             account.avatar = None;
             account.contacts = None;
         }

@@ -116,7 +116,7 @@ impl Server {
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
-        Ok(Self {
+        let mut server = Self {
             cx,
             sessions: Sessions::default(),
             im,
@@ -130,7 +130,22 @@ impl Server {
             chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
-        })
+        };
+        server.tell_of_removed();
+        Ok(server)
+    }
+
+    /// Tells contacts of accounts that were removed while the server did not run.
+    fn tell_of_removed(&mut self) {
+        loop {
+            self.begin_chain();
+            let told = self.im.tell_of_removed(&mut self.cx);
+            self.finish_chain();
+            let is_stored = self.cx.storage.commit().is_ok();
+            if !is_stored || !matches!(told, Ok(true)) {
+                break;
+            }
+        }
     }
 
     /// A connection was accepted; `false`: refuse it (limits), close it at once and do not name it

@@ -110,7 +110,7 @@ impl Server {
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
         if !self.cx.config.is_account_domain(to.domain()) {
-            return Self::refuse_remote(&stanza);
+            return Self::refuse_remote(origin, &stanza);
         }
         match to.local() {
             None => self.handle_server(origin, &stanza),
@@ -243,10 +243,13 @@ impl Server {
         Ok(true)
     }
 
-    /// A stanza to another server: there is no way there.
-    fn refuse_remote(stanza: &Stanza) -> Result<(), StanzaError> {
+    /// A stanza to another server: there is no way there. What the server has caused itself dies in
+    /// silence, except a request to subscribe, which somebody waits for.
+    fn refuse_remote(origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        use PresenceType::{Probe, Subscribe, Unavailable};
         match stanza.kind {
-            StanzaKind::Presence(PresenceType::Unavailable | PresenceType::Probe) => Ok(()),
+            StanzaKind::Presence(Unavailable | Probe) => Ok(()),
+            StanzaKind::Presence(kind) if origin == Target::Routed && kind != Subscribe => Ok(()),
             _ => Err(Condition::RemoteServerNotFound.into()),
         }
     }

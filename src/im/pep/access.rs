@@ -106,12 +106,8 @@ pub(super) fn check_contact(
         // §6.1.3.3, §6.5.9.7
         (_, PepAccess::Roster, true) => {
             let allowed = &node.config.roster_groups;
-            if cx
-                .storage
-                .roster_groups(account, reader)?
-                .iter()
-                .any(|group| allowed.contains(group))
-            {
+            let item = cx.storage.roster_item(account, reader)?;
+            if item.iter().flat_map(|item| &item.groups).any(|group| allowed.contains(group)) {
                 return Ok(());
             }
             Err(refused(Condition::NotAuthorized, "not-in-roster-group"))

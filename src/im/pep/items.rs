@@ -4,7 +4,7 @@
 
 use crate::cx::Cx;
 use crate::im::Im;
-use crate::storage::{PepItem, PepNode};
+use crate::storage::PepItem;
 use crate::xml::Element;
 use crate::xmpp::rsm::{From, Page, Set};
 use crate::xmpp::{Condition, StanzaError, ns};
@@ -36,18 +36,15 @@ pub(super) fn handle_items(
         (wanted.into_iter().map(str::to_owned).collect(), None)
     };
     let mut items = Element::new("items", ns::PUBSUB).with_attr("node", name);
-    let mut bytes = 0;
+    let mut room = Room::default();
     for id in ids {
         // §6.5.9.12: what is not there is left out.
         let Some(item) = cx.storage.pep_item(&node, &id)? else { continue };
-        bytes += cost(item.uid.len() + item.xml.len());
-        if set.is_none()
-            && bytes > ANSWER_BYTES_MAX
-            && bytes > cost(item.uid.len() + item.xml.len())
-        {
+        // A page has been cut to fit; of items that were named those are given that do.
+        if set.is_none() && !room.has(&item.uid, item.xml.len()) {
             break;
         }
-        items.push(element(&node, &item));
+        items.push(element(&item));
     }
     let set = set.map(|set| set.to_element());
     Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(items).with_child_opt(set)))
@@ -85,77 +82,32 @@ fn choose(
         Some(count) => &index[index.len().saturating_sub(count)..],
         None => index,
     };
-    let request = page.clone().unwrap_or_default();
     // Without a page it is the most recent ones that are given when there are too many.
-    let from_end = matches!(request.from, From::Before(_) | From::End) || page.is_none();
-    let request = match page {
-        None => Page { max: None, from: From::End },
-        Some(_) => request,
-    };
-    let (chosen, set) = request.cut(list, |(id, _)| id, ANSWER_ITEMS_MAX, |_| true)?;
-    let fitting = fit(chosen, from_end);
-    let ids: Vec<_> = fitting.iter().map(|(id, _)| id.clone()).collect();
-    if page.is_none() && fitting.len() == list.len() {
-        return Ok((ids, None));
-    }
-    let skipped = if from_end { chosen.len() - fitting.len() } else { 0 };
-    let place = set.first.and_then(|(_, place)| place).map(|place| place + skipped);
-    let first = ids.first().map(|id| (id.clone(), place));
-    let last = ids.last().cloned();
-    Ok((ids, Some(Set { first, last, count: set.count })))
+    let request = page.clone().unwrap_or(Page { max: None, from: From::End });
+    let mut room = Room::default();
+    let (chosen, set) =
+        request.cut(list, |(id, _)| id, ANSWER_ITEMS_MAX, |(id, bytes)| room.has(id, *bytes))?;
+    let is_whole = page.is_none() && chosen.len() == list.len();
+    let ids = chosen.iter().map(|(id, _)| id.clone()).collect();
+    Ok((ids, Some(set).filter(|_| !is_whole)))
 }
 
-/// As many of the items as an answer holds, at least one: the first or the last ones.
-fn fit(chosen: &[(String, usize)], from_end: bool) -> &[(String, usize)] {
-    let mut left = ANSWER_BYTES_MAX;
-    let mut fits = |(_, bytes): &&(String, usize)| {
-        let before = left;
-        left = left.saturating_sub(cost(*bytes));
-        before == ANSWER_BYTES_MAX || left > 0
-    };
-    if from_end {
-        let count = chosen.iter().rev().take_while(&mut fits).count();
-        &chosen[chosen.len() - count..]
-    } else {
-        let count = chosen.iter().take_while(&mut fits).count();
-        &chosen[..count]
+/// What an answer has room for: one item at least.
+#[derive(Default)]
+struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    fn has(&mut self, id: &str, bytes: usize) -> bool {
+        let is_first = self.bytes == 0;
+        self.bytes += id.len() + bytes + ITEM_FRAME_BYTES;
+        is_first || self.bytes <= ANSWER_BYTES_MAX
     }
 }
 
-fn cost(bytes: usize) -> usize {
-    bytes + ITEM_FRAME_BYTES
-}
-
-fn element(_: &PepNode, item: &PepItem) -> Element {
+fn element(item: &PepItem) -> Element {
     Element::new("item", ns::PUBSUB)
         .with_attr("id", item.uid.as_str())
         .with_child_opt(payload(item))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_have_a_bound() {
-        let items = |bytes: &[usize]| -> Vec<(String, usize)> {
-            bytes.iter().enumerate().map(|(n, &bytes)| (n.to_string(), bytes)).collect()
-        };
-        let names = |fitting: &[(String, usize)]| -> String {
-            fitting.iter().map(|(name, _)| name.as_str()).collect()
-        };
-        let half = ANSWER_BYTES_MAX / 2;
-        for (bytes, first, last) in [
-            (&[][..], "", ""),
-            (&[1, 1, 1], "012", "012"),
-            (&[half, half - 100, 1], "01", "12"),
-            (&[half, half, half], "0", "2"),
-            (&[ANSWER_BYTES_MAX * 2, 1], "0", "1"),
-            (&[1, ANSWER_BYTES_MAX * 2], "0", "1"),
-        ] {
-            let items = items(bytes);
-            assert_eq!(names(fit(&items, false)), first, "{bytes:?}");
-            assert_eq!(names(fit(&items, true)), last, "{bytes:?}");
-        }
-    }
 }

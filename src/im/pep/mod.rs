@@ -39,13 +39,8 @@ const PEOPLE_MAX: usize = 1000;
 /// What has happened to a node of an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PepChange<'a> {
-    /// An item was published, or replaced.
-    Published {
-        /// Its id.
-        id: &'a str,
-        /// What it says, if anything.
-        payload: Option<&'a Element>,
-    },
+    /// An item was published, or replaced: what it says, if anything.
+    Published(Option<&'a Element>),
     /// These items are gone.
     Retracted(&'a [String]),
     /// All items are gone.
