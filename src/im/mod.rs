@@ -271,8 +271,7 @@ impl Im {
     }
 
     /// The sessions of an account, in the order they were bound.
-    #[cfg(test)]
-    fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
+    pub fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
         self.accounts.get(account).map(|account| account.sessions.clone()).unwrap_or_default()
     }
 

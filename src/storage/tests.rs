@@ -35,7 +35,7 @@ impl Drop for TempFolder {
     }
 }
 
-fn jid(text: &str) -> BareJid {
+pub(super) fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("a valid address")
 }
 
