@@ -34,15 +34,16 @@ impl Im {
         id: SessionId,
         presence: &mut Stanza,
     ) -> Result<(), StorageError> {
+        if said(&text_of(presence)) != Told::Nothing {
+            return Ok(());
+        }
         let Some(session) = self.sessions.get(&id) else { return Ok(()) };
         let Some(account) = self.accounts.get_mut(&session.account) else { return Ok(()) };
         if account.avatar.is_none() {
             let hashes = cx.storage.account_vcard_photos(&session.account)?;
             account.avatar = Some(hashes.into_iter().next().map(String::into_boxed_str));
         }
-        if let Some(Some(hash)) = &account.avatar
-            && said(&text_of(presence)) == Told::Nothing
-        {
+        if let Some(Some(hash)) = &account.avatar {
             say(presence, hash);
         }
         Ok(())
@@ -61,10 +62,12 @@ impl Im {
         let published = published.map(|(id, metadata)| (id, is_disabled(&metadata)));
         self.is_converting = true;
         let done = match (picture, published) {
-            (Some(picture), Some((id, false))) if id == picture.sha1() => Ok(()),
+            (Some(picture), Some((id, false))) if id.eq_ignore_ascii_case(&picture.sha1()) => {
+                Ok(())
+            }
             (Some(picture), _) => self.publish_avatar(cx, account, picture),
             // It was taken from the card, so it is no more: not so one that never was on it.
-            (None, Some((id, false))) if before.contains(&id) => {
+            (None, Some((id, false))) if is_among(&id, before) => {
                 let empty = Element::new("metadata", ns::AVATAR_METADATA);
                 self.pep_publish(cx, account, ns::AVATAR_METADATA, &id, empty, &open_node())
             }
@@ -110,7 +113,7 @@ impl Im {
                 }
             }
             PepChange::Published(None) => return Ok(()),
-            PepChange::Retracted(ids) if ids.iter().any(|id| before.contains(id)) => None,
+            PepChange::Retracted(ids) if ids.iter().any(|id| is_among(id, &before)) => None,
             PepChange::Retracted(_) => return Ok(()),
             PepChange::Purged | PepChange::Deleted => None,
         };
@@ -170,7 +173,7 @@ impl Im {
         if before == after {
             return Ok(());
         }
-        // Not what it is now: the handler may fail yet.
+        // To be read when the handler has succeeded; what follows says the hash by itself.
         if let Some(account) = self.accounts.get_mut(account) {
             account.avatar = None;
         }
@@ -183,7 +186,7 @@ impl Im {
             let is_ours = match said(&text) {
                 Told::Nothing => true,
                 Told::None => false,
-                Told::Hash(hash) => before.is_some_and(|before| hash == before),
+                Told::Hash(hash) => before.is_some_and(|before| hash.eq_ignore_ascii_case(before)),
             };
             if is_ours {
                 say(presence, after.map_or("", String::as_str));
@@ -192,6 +195,11 @@ impl Im {
         }
         Ok(())
     }
+}
+
+/// XEP-0153 §3.1: digits of either case.
+fn is_among(id: &str, hashes: &[String]) -> bool {
+    hashes.iter().any(|hash| hash.eq_ignore_ascii_case(id))
 }
 
 /// The card is read by everybody, so its picture may be.

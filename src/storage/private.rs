@@ -71,7 +71,8 @@ impl Storage {
     /// Bytes of all that an account keeps, names included.
     pub fn private_xml_bytes(&mut self, account: &BareJid) -> Result<usize, StorageError> {
         let bytes = self.read_one(
-            "SELECT coalesce(sum(octet_length(p.ns) + octet_length(p.name) + octet_length(p.xml)), 0)
+            "SELECT coalesce(sum(
+                 octet_length(p.ns) + octet_length(p.name) + octet_length(p.xml)), 0)
              FROM private_xml p JOIN account a ON a.id = p.account
              WHERE a.domain = ?1 AND a.local = ?2",
             key(account),

@@ -123,9 +123,9 @@ pub fn with_picture(mut vcard: Element, picture: Option<&Picture>) -> Element {
 mod tests {
     use super::*;
 
-    const SVG: &str = "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSIzMiIgaGVpZ2h0\n\
-         \tPSIzMiI+CiA8cmVjdCB4PSIwIiB5PSIwIiB3aWR0aD0iMzIiIGhlaWdodD0iMzIiIGZpbGw9In\r\n\
-         JlZCIvPgo8L3N2Zz4K";
+    const SVG: &str = "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI\
+                       zMiIgaGVpZ2h0\n\tPSIzMiI+CiA8cmVjdCB4PSIwIiB5PSIwIiB3aWR0aD0iMzIi\
+                       IGhlaWdodD0iMzIiIGZpbGw9In\r\nJlZCIvPgo8L3N2Zz4K";
     /// XEP-0486 §3.3
     const SVG_SHA1: &str = "a31c4bd04de69663cfd7f424a8453f4674da37ff";
 
