@@ -2,9 +2,9 @@
 //!
 //! One record per bound session and one per account with sessions; both go with the session. What
 //! the rules are stands in the files of the concepts: `presence`, `probe`, `subscription` (its
-//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery), `roster`,
-//! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
-//! service's.
+//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery),
+//! `roster`, `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the
+//! room service's.
 
 mod archive;
 mod avatar;
@@ -279,8 +279,8 @@ impl Im {
     /// first. `Ok(false)`: that was all, it goes nowhere.
     ///
     /// The order: what the sender has blocked is refused; subscriptions change the sender's
-    /// roster, and go on from there as stanzas of its account; directed presence is remembered; messages are archived, and copied to its other
-    /// resources.
+    /// roster, and go on from there as stanzas of its account; directed presence is remembered;
+    /// messages are archived, and copied to its other resources.
     pub fn handle_sent(
         &mut self,
         cx: &mut Cx,
