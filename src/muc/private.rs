@@ -78,6 +78,9 @@ impl Room {
         relayed = relayed
             .with_child(presence::occupant_id(sender))
             .with_child(Element::new("x", ns::MUC_USER));
+        if cx.blocks.has_blocked(&target.account, &relayed.from) {
+            return Ok(()); // An error would name the one who has blocked (XEP-0191).
+        }
         let envelope = Envelope::new(&relayed);
         for seat in &target.seats {
             seat.push(cx, &envelope);
@@ -120,6 +123,9 @@ impl Room {
         else {
             return Ok(());
         };
+        if cx.blocks.has_blocked(&target.account, &asker.jid) {
+            return Err(Condition::ServiceUnavailable.into()); // XEP-0191 §3.3
+        }
         let seat = asker.seat(&iq.from).ok_or_else(super::not_in_room)?;
         let back = Return {
             occupant: asker.key,

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::ids::SessionId;
-use crate::xml::Element;
 use crate::xml::writer::{escape_attr, write_element};
-use crate::xmpp::{Jid, Stanza, ns};
+use crate::xml::{self, Element};
+use crate::xmpp::{Jid, PresenceType, Stanza, StanzaKind, ns};
 
 mod outbox;
 #[cfg(test)]
@@ -69,6 +69,17 @@ impl Envelope {
     /// The stanza without its `to`.
     pub fn to_vec(&self) -> Vec<u8> {
         [&*self.head, &*self.tail].concat()
+    }
+
+    /// The available presence that this is, without `to`: for whoever has kept it of `from`.
+    pub fn to_presence(&self, from: &Jid) -> Option<Stanza> {
+        let element = xml::read_fragment(&self.to_vec(), ns::CLIENT).pop()?;
+        let kind = StanzaKind::Presence(PresenceType::Available);
+        let mut stanza = Stanza::new(kind, from.clone(), None);
+        stanza.id = element.attr("id").map(str::to_owned);
+        stanza.lang = element.lang().map(str::to_owned);
+        stanza.children = element.children;
+        Some(stanza)
     }
 
     /// The same stanza with one more child at its end; `name` is that of the stanza. Panics when
@@ -204,6 +215,11 @@ impl Outboxes {
         let mut bytes = Vec::with_capacity(256);
         stanza.write(&mut bytes);
         self.push_with(id, bytes.len(), true, |outbox| outbox.copy(&bytes));
+    }
+
+    /// Pushes one stanza that was serialised, with its `to`, at another time.
+    pub fn push_written(&mut self, id: SessionId, bytes: &[u8]) {
+        self.push_with(id, bytes.len(), true, |outbox| outbox.copy(bytes));
     }
 
     /// Pushes bytes that are no stanza: stream header, features, nonzas, stream end.

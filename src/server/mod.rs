@@ -282,6 +282,11 @@ impl Server {
             }
         }
         self.tell_crowds();
+        if self.im.has_backlog() {
+            self.begin_chain();
+            self.im.deliver_backlog(&mut self.cx);
+            self.finish_chain();
+        }
         self.poll_drain();
     }
 
@@ -335,9 +340,10 @@ impl Server {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
-        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
-        dues_ms.into_iter().flatten().min()
+        let now_ms = self.cx.now.mono_ms;
+        let backlogs_ms = [self.muc.poll_timeout(now_ms), self.im.poll_timeout(&self.cx)];
+        let dues_ms = [self.cx.timers.next_due_ms(), self.door_due_ms()].into_iter();
+        dues_ms.chain(backlogs_ms).flatten().min()
     }
 
     /// The next thing to do.
@@ -361,7 +367,7 @@ impl Server {
         }
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
-        self.im.handle_storage_lost();
+        self.im.handle_storage_lost(&mut self.cx);
         self.begin_chain();
         // All are told first, then they leave: none hears of another's going by what it was in
         // this turn, a moderator perhaps.

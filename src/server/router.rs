@@ -88,7 +88,11 @@ impl Server {
             // WIRE 6: rooms say who refuses, whatever part of the server found the fault.
             error.by.get_or_insert_with(|| reply.from.to_bare());
         }
-        self.cx.send(origin, reply.with_child(error.to_element()));
+        let reply = reply.with_child(error.to_element());
+        if let (StanzaKind::Message(_), Target::Local(session)) = (reply.kind, origin) {
+            self.im.copy_refusal(&mut self.cx, session, &reply);
+        }
+        self.cx.send(origin, reply);
     }
 
     /// RFC 6120 §10: no `to`, a room service, this server, an account, or elsewhere.
@@ -195,6 +199,9 @@ impl Server {
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let is_owner = account.as_str() == stanza.from.bare_str();
+        if !is_owner && !self.im.check_received(&mut self.cx, &account, stanza)? {
+            return Ok(());
+        }
         let found = im::ROUTES.iter().find(|route| {
             stanza.kind == StanzaKind::Iq(route.kind)
                 && payload.is(route.name, route.ns)
