@@ -115,7 +115,7 @@ impl Server {
         now: Now,
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
-        cx.caps_ver = disco::server_info().caps_ver().into();
+        cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
         made.and_then(|_| cx.storage.commit())
@@ -311,6 +311,7 @@ impl Server {
     pub fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
+        self.cx.caps_ver = disco::server_info(&config.contact).caps_ver().into();
         self.cx.config = config;
         self.begin_chain();
         self.muc.handle_reload(&mut self.cx);

@@ -136,7 +136,7 @@ impl Server {
         match stanza.kind {
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 let Target::Local(session) = origin else { return Ok(()) };
-                self.im.handle_broadcast(&mut self.cx, session, &stanza)?;
+                self.im.handle_broadcast(&mut self.cx, session, &mut stanza)?;
                 // XEP-0045 §7.14: general unavailability leaves all rooms.
                 if stanza.kind == StanzaKind::Presence(PresenceType::Unavailable) {
                     self.muc.handle_session_end(&mut self.cx, session, Some(&stanza));
