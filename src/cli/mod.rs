@@ -1,6 +1,6 @@
-//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`. `args`
-//! turns arguments into a `Command` without doing anything; `serve`, `check`, `user` and `room` do
-//! it; `control` talks to a running server, `password` to a person, `logging` writes the log.
+//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`, and a few
+//! more words. `args` turns arguments into a `Command` without doing anything; `serve`, `check`,
+//! `user`, `room` and `talk` do it; `control` talks to a running server, `password` to a person, `logging` writes the log.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 fine, 1 could
 //! not (it says why), 2 usage, 3 something was dropped at shutdown.
@@ -15,6 +15,7 @@ mod logging;
 mod password;
 mod room;
 mod serve;
+mod talk;
 mod user;
 
 use std::ffi::OsString;
@@ -51,6 +52,16 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
             print(&text);
             0
         }),
+        Ok(Command::Ask(files, request)) => talk::ask(&files, &request).map(|text| {
+            print(&text);
+            0
+        }),
+        Ok(Command::Invite(files, address)) => {
+            talk::invite(&files, address.as_deref()).map(|text| {
+                print(&text);
+                0
+            })
+        }
         Ok(Command::User(files, action)) => user::run(&files, &action).map(|text| {
             print(&text);
             0

@@ -5,6 +5,7 @@
 //! two everything is synchronous: when `handle_input` returns, the output of those bytes is in
 //! the outboxes, and after `commit` it may be written.
 
+mod admin;
 mod control;
 mod disco;
 mod drain;
@@ -93,6 +94,8 @@ pub struct Server {
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
     drain: Drain,
+    /// The sessions of commands that admins run.
+    commands: admin::Commands,
 }
 
 impl Server {
@@ -124,6 +127,7 @@ impl Server {
             sweeps: false,
             chain_is_free: false,
             drain: Drain::default(),
+            commands: admin::Commands::default(),
         })
     }
 
@@ -168,6 +172,7 @@ impl Server {
             accepted_ms: now.mono_ms,
             input_ms: now.mono_ms,
             pinged_ms: None,
+            invitation: None,
             is_login_awaited: true,
             timer_ms: None,
         });
@@ -254,6 +259,7 @@ impl Server {
                     self.finish_chain();
                 }
                 TimerKey::Drain => {}
+                TimerKey::Shutdown => self.shut_down_as_ordered(),
                 TimerKey::Storage => self.probe_storage(),
                 TimerKey::Sweep => self.sweep_storage(),
             }

@@ -54,6 +54,7 @@ pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
 pub use hats::Hat;
+pub use invitations::Invitation;
 pub use values::{
     AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
 };

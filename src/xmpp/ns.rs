@@ -138,3 +138,9 @@ pub const PREAUTH: &str = "urn:xmpp:pars:0";
 pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
 /// Subscriptions approved before they are asked for, as a stream feature (RFC 6121 §3.4).
 pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+/// Administration of a service (XEP-0133): FORM_TYPE, and the beginning of its nodes.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// Registration with an invitation as a stream feature (XEP-0445 §3).
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// FORM_TYPE of an invitation (XEP-0401 §5.1).
+pub const INVITATION: &str = "urn:xmpp:invite#invitation";

@@ -256,7 +256,10 @@ impl Login {
             if is_current { Ok(data) } else { Err(Condition::NotAuthorized.into()) }
         });
         match (checked, account) {
-            (Ok(data), Some(account)) => Ok(Answer::Success { account, data: Some(data) }),
+            (Ok(data), Some(account)) => {
+                check_enabled(cx, &account)?;
+                Ok(Answer::Success { account, data: Some(data) })
+            }
             (Ok(_), None) => Err(Condition::NotAuthorized.into()),
             (Err(failure), account) => Err(Rejection { failure, account }),
         }
@@ -275,7 +278,10 @@ impl Login {
             credentials.verify(&message.password) && is_known
         });
         match (checked, account) {
-            (Ok(true), Some(account)) => Ok(Answer::Success { account, data: None }),
+            (Ok(true), Some(account)) => {
+                check_enabled(cx, &account)?;
+                Ok(Answer::Success { account, data: None })
+            }
             (Ok(_), account) => {
                 Err(Rejection { failure: Condition::NotAuthorized.into(), account })
             }
@@ -307,6 +313,17 @@ impl Login {
         let is_known = found.is_some();
         Ok((found.unwrap_or(stand_in), is_known))
     }
+}
+
+/// Refuses whoever may not log in for now (RFC 6120 §6.5.2), once the password was right: nobody
+/// else learns that there is such an account.
+fn check_enabled(cx: &mut Cx, account: &BareJid) -> Result<(), Rejection> {
+    let failure = match cx.storage.account_is_disabled(account) {
+        Ok(false) => return Ok(()),
+        Ok(true) => Condition::AccountDisabled.into(),
+        Err(error) => temporary(error),
+    };
+    Err(Rejection { failure, account: Some(account.clone()) })
 }
 
 /// Keys that look like an account's and that nothing matches: the same for a name at any time,

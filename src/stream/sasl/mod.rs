@@ -73,6 +73,8 @@ impl ChannelBindings {
 pub enum Condition {
     /// §6.5.1
     Aborted,
+    /// §6.5.2
+    AccountDisabled,
     /// §6.5.4
     EncryptionRequired,
     /// §6.5.5
@@ -94,6 +96,7 @@ impl Condition {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aborted => "aborted",
+            Self::AccountDisabled => "account-disabled",
             Self::EncryptionRequired => "encryption-required",
             Self::IncorrectEncoding => "incorrect-encoding",
             Self::InvalidAuthzid => "invalid-authzid",
