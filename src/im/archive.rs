@@ -2,11 +2,18 @@
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
+use crate::xml::Element;
 use crate::xmpp::{BareJid, Stanza, StanzaError};
 
 use super::Im;
 
 impl Im {
+    /// The state of an account's archive, for a session that binds (XEP-0386 §3.2); `None`: it has
+    /// none.
+    pub fn archive_metadata(&mut self, _: &mut Cx, _: &BareJid) -> Option<Element> {
+        None
+    }
+
     /// Archives a message that a session sends, for its own account.
     pub(super) fn archive_sent(
         &mut self,

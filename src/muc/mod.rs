@@ -90,6 +90,8 @@ pub use service::disco_info as service_disco_info;
 
 /// When a room could not be stored at the end of its lock, it is tried again after this long.
 const UNLOCK_RETRY_MS: u64 = 60_000;
+/// From so many occupants on a join may have to wait.
+const CROWD_OCCUPANTS_MIN: usize = 50;
 
 /// The rooms that a session is in.
 struct Visits {
@@ -171,6 +173,23 @@ fn not_in_room() -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_type(ErrorType::Cancel)
 }
 
+fn is_join(stanza: &Stanza) -> bool {
+    stanza.kind == StanzaKind::Presence(PresenceType::Available)
+        && stanza.child("x", ns::MUC).is_some()
+}
+
+/// WIRE 7: clients know by it that a join was refused.
+fn mark_refusal(error: &mut StanzaError) {
+    error.extra_mut().payload = Some(Element::new("x", ns::MUC));
+}
+
+/// The refusal of a join that was asked for too late.
+pub fn refusal_of_join() -> StanzaError {
+    let mut error = StanzaError::new(Condition::ServiceUnavailable);
+    mark_refusal(&mut error);
+    error
+}
+
 /// The text of a `<reason/>`: `None` when it is absent or empty.
 fn check_reason(config: &Config, reason: Option<&Element>) -> Result<Option<String>, StanzaError> {
     let text = reason.map(Element::text).filter(|text| !text.is_empty());
@@ -194,8 +213,7 @@ impl Muc {
     ) -> Result<(), StanzaError> {
         let Some(to) = stanza.to.clone() else { return Ok(()) };
         let is_answer = stanza.kind.is_error() || stanza.kind == StanzaKind::Iq(IqType::Result);
-        let is_join = stanza.kind == StanzaKind::Presence(PresenceType::Available)
-            && stanza.child("x", ns::MUC).is_some();
+        let is_join = is_join(&stanza);
         let result = if self.is_closed {
             dispatch::refuse_closed(&stanza, &to, is_join)
         } else if to.local().is_none() {
@@ -208,13 +226,22 @@ impl Muc {
             Err(_) if is_answer => Ok(()),
             Err(mut error) => {
                 if is_join {
-                    // WIRE 7: clients know by it that a join was refused.
-                    error.extra_mut().payload = Some(Element::new("x", ns::MUC));
+                    mark_refusal(&mut error);
                 }
                 Err(error)
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// True for a join into a room of so many that what it causes is better spread over time.
+    pub fn is_join_into_crowd(&self, stanza: &Stanza) -> bool {
+        is_join(stanza)
+            && stanza
+                .to
+                .as_ref()
+                .and_then(|to| self.live(to))
+                .is_some_and(|index| self.rooms[index].occupants_count() >= CROWD_OCCUPANTS_MIN)
     }
 
     /// A session is gone, or sent unavailable presence to nobody in particular: it leaves all its

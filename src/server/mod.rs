@@ -8,8 +8,10 @@
 mod admin;
 mod control;
 mod disco;
+mod door;
 mod drain;
 mod edge;
+mod inline;
 pub mod limits;
 mod management;
 mod router;
@@ -33,6 +35,7 @@ use crate::timers::TimerKey;
 use crate::xml::StreamParser;
 use crate::xmpp::StreamCondition;
 
+use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
 use session::{Hold, Session, Sessions, xml_limits};
@@ -72,6 +75,8 @@ pub struct Residue {
     pub connections: usize,
     /// Connections counted as not logged in.
     pub logins_awaited: usize,
+    /// Joins that wait.
+    pub joins_waiting: usize,
 }
 
 /// The server.
@@ -93,6 +98,7 @@ pub struct Server {
     sweeps: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
+    door: Door,
     drain: Drain,
     /// The sessions of commands that admins run.
     commands: admin::Commands,
@@ -114,7 +120,7 @@ impl Server {
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
-        Ok(Self {
+        let mut server = Self {
             cx,
             sessions: Sessions::default(),
             im,
@@ -126,9 +132,25 @@ impl Server {
             turn_wrote: false,
             sweeps: false,
             chain_is_free: false,
+            door: Door::default(),
             drain: Drain::default(),
             commands: admin::Commands::default(),
-        })
+        };
+        server.tell_of_removed();
+        Ok(server)
+    }
+
+    /// Tells contacts of accounts that were removed while the server did not run.
+    fn tell_of_removed(&mut self) {
+        loop {
+            self.begin_chain();
+            let told = self.im.tell_of_removed(&mut self.cx);
+            self.finish_chain();
+            let is_stored = self.cx.storage.commit().is_ok();
+            if !is_stored || !matches!(told, Ok(true)) {
+                break;
+            }
+        }
     }
 
     /// A connection was accepted; `false`: refuse it (limits), close it at once and do not name it
@@ -175,6 +197,7 @@ impl Server {
             invitation: None,
             is_login_awaited: true,
             timer_ms: None,
+            ticket: None,
         });
         self.set_timer(id);
         true
@@ -264,9 +287,7 @@ impl Server {
                 TimerKey::Sweep => self.sweep_storage(),
             }
         }
-        self.begin_chain();
-        self.muc.tell_backlog(&mut self.cx);
-        self.finish_chain();
+        self.tell_crowds();
         self.poll_drain();
     }
 
@@ -309,12 +330,18 @@ impl Server {
         self.cx.out.is_congested()
     }
 
+    /// True while so much waits to be written that what can wait does.
+    pub fn is_crowded(&self) -> bool {
+        self.cx.is_crowded()
+    }
+
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let dues_ms = [self.cx.timers.next_due_ms(), self.muc.poll_timeout(self.cx.now.mono_ms)];
+        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
+        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
         dues_ms.into_iter().flatten().min()
     }
 
@@ -371,6 +398,7 @@ impl Server {
     /// After the writes: cuts whoever reads too slowly. May yield actions.
     pub fn finish_turn(&mut self, now: Now) {
         self.cx.now = now;
+        self.cut_laggards();
         self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
         for id in self.cx.out.take_cut() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
@@ -394,6 +422,7 @@ impl Server {
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
+            joins_waiting: self.door.len(),
         }
     }
 

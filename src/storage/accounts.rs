@@ -57,7 +57,7 @@ impl Storage {
         Ok(rows > 0)
     }
 
-    /// Changes the credentials; `false` when there is no such account.
+    /// Changes the credentials, and makes login tokens void; `false` when there is no such account.
     pub fn account_change(
         &mut self,
         account: &BareJid,
@@ -85,6 +85,7 @@ impl Storage {
                 sha256.server_key,
             ],
         )?;
+        self.login_tokens_forget_all(account)?;
         Ok(rows > 0)
     }
 
@@ -92,6 +93,7 @@ impl Storage {
     /// `false` when there is no such account.
     pub fn account_remove(&mut self, account: &BareJid) -> Result<bool, StorageError> {
         let Some(local) = account.local() else { return Ok(false) };
+        self.subscriptions_end(account)?;
         let sql = "DELETE FROM account WHERE domain = ?1 AND local = ?2";
         let is_removed = self.write(sql, (account.domain(), local))? > 0;
         if is_removed {
@@ -161,6 +163,13 @@ impl Storage {
     ) -> Result<Vec<BareJid>, StorageError> {
         let texts = self.read_all(sql, params, |row| row.get::<_, String>(0))?;
         Ok(texts.iter().filter_map(|text| super::values::stored_jid(text)).collect())
+    }
+
+    /// The number of the account's row, which its other tables refer to.
+    pub(super) fn account_id(&mut self, account: &BareJid) -> Result<Option<i64>, StorageError> {
+        let sql = "SELECT id FROM account WHERE domain = ?1 AND local = ?2";
+        let key = (account.domain(), account.local().unwrap_or_default());
+        self.read_one(sql, key, |row| row.get(0))
     }
 
     /// All accounts, sorted by domain and name.
