@@ -16,6 +16,8 @@ Usage: tercet [serve] [-c FILE] [-d DATADIR] [--check]
        tercet invite [JID]
        tercet announce TEXT
        tercet status
+       tercet export [-o FILE] [JID...]
+       tercet import FILE
        tercet room list
        tercet room info|destroy|forget ROOM
 
@@ -64,6 +66,19 @@ Send it to a person: opened with an XMPP client it makes an account, with a
 password that only they know. It is good for registration.invite_days, whatever
 registration.in_band says.";
 
+const TRANSFER_HELP: &str = "\
+Accounts in the portable format of XMPP servers (XEP-0227), while no server runs.
+
+Usage: tercet export              writes all accounts to standard output
+       tercet export -o FILE      to a new file, which nobody else may read
+       tercet export JID...       these accounts only
+       tercet import FILE         reads accounts, all or none; - is standard input
+
+What goes along: the keys of the password (the password itself is known to
+nobody), contacts with their subscriptions, and what others have asked for.
+Whoever has such a file can try passwords against it: keep it as safe as the
+data folder.";
+
 const ROOM_HELP: &str = "\
 Rooms, whether the server is running or not.
 
@@ -96,6 +111,10 @@ pub(super) enum Command {
     Ask(Files, String),
     /// Invite somebody to an account, perhaps a certain one.
     Invite(Files, Option<String>),
+    /// Write accounts, all or these, to a file or to standard output.
+    Export(Files, Option<String>, Vec<String>),
+    /// Read accounts from a file.
+    Import(Files, String),
 }
 
 /// What the options say of files.
@@ -132,23 +151,33 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, String> {
             Some(&"user") => common_options().usage(USER_HELP),
             Some(&"room") => room_options().usage(ROOM_HELP),
             Some(&"invite") => common_options().usage(INVITE_HELP),
+            Some(&("export" | "import")) => export_options().usage(TRANSFER_HELP),
             _ => options.usage(HELP) + HELP_END,
         }));
     }
     let files = files(&matches)?;
     let is_check = matches.opt_present("check");
-    let reason = matches.opt_str("reason");
+    let (reason, output) = (matches.opt_str("reason"), matches.opt_str("output"));
     if reason.is_some() && !words.starts_with(&["room", "destroy"]) {
         return Err("--reason goes with room destroy".to_owned());
     }
     match words.as_slice() {
         [] | ["serve"] if is_check => Ok(Command::Check(files)),
         [] | ["serve"] => Ok(Command::Serve(files)),
-        [word @ ("user" | "room" | "invite" | "announce" | "status"), ..] if is_check => {
+        [word, ..] if is_check && *word != "serve" => {
             Err(format!("--check goes with serve, not with {word}"))
         }
         ["room", words @ ..] => Ok(Command::Room(files, room_request(words, reason)?)),
         ["user", words @ ..] => Ok(Command::User(files, action(words)?)),
+        [word, ..] if output.is_some() && *word != "export" => {
+            Err(format!("--output goes with export, not with {word}"))
+        }
+        ["export", names @ ..] => {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(Command::Export(files, output, names))
+        }
+        ["import", path] => Ok(Command::Import(files, (*path).to_owned())),
+        ["import", ..] => Err("import takes one file, or - for standard input".to_owned()),
         ["invite"] => Ok(Command::Invite(files, None)),
         ["invite", jid] => Ok(Command::Invite(files, Some((*jid).to_owned()))),
         ["invite", ..] => Err("invite takes one address".to_owned()),
@@ -159,7 +188,8 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, String> {
         ["status"] => Ok(Command::Ask(files, "status".to_owned())),
         [name @ ("serve" | "status"), word, ..] => Err(format!("{name} takes no {word:?}")),
         [word, ..] => Err(format!(
-            "no such command: {word:?}; there are serve, user, room, invite, announce, status"
+            "no such command: {word:?}; there are serve, user, room, invite, announce, status, \
+             export, import"
         )),
     }
 }
@@ -220,6 +250,7 @@ fn files(matches: &Matches) -> Result<Files, String> {
 /// All options that there are.
 fn options() -> Options {
     let mut options = room_options();
+    options.optopt("o", "output", "with export: the file to write", "FILE");
     options.optflag("", "check", "check the configuration, then exit with 0 or 1");
     options
 }
@@ -228,6 +259,13 @@ fn options() -> Options {
 fn room_options() -> Options {
     let mut options = common_options();
     options.optopt("", "reason", "with room destroy: why, for those who are in", "TEXT");
+    options
+}
+
+/// The options of `export`.
+fn export_options() -> Options {
+    let mut options = common_options();
+    options.optopt("o", "output", "the file to write", "FILE");
     options
 }
 
@@ -285,6 +323,9 @@ mod tests {
             ("invite a@b", Command::Invite(none(), Some(jid()))),
             ("announce Tea  time", Command::Ask(none(), "announce Tea time".to_owned())),
             ("status", Command::Ask(none(), "status".to_owned())),
+            ("export", Command::Export(none(), None, Vec::new())),
+            ("export -o f a@b", Command::Export(none(), Some("f".to_owned()), vec![jid()])),
+            ("import f", Command::Import(none(), "f".to_owned())),
         ] {
             assert_eq!(parse_text(text), Ok(want), "{text}");
         }
@@ -309,6 +350,8 @@ mod tests {
             ("status --check", "--check goes with serve"),
             ("status now", "status takes no \"now\""),
             ("announce", "announce needs a text"),
+            ("import", "import takes one file"),
+            ("import f -o g", "--output goes with export"),
             ("invite a@b c@d", "invite takes one address"),
             ("user disable", "user disable needs an address"),
             ("user end a@b c@d", "user end takes one address"),
