@@ -2,8 +2,8 @@
 //! configuration lets them, and on the command line; each is good for one registration, and for
 //! `registration.invite_days`.
 //!
-//! A token is 160 bits of chance. Storage knows its hash only, and finds an invitation by it in one
-//! look-up: how long that takes says nothing about other tokens. Whether it has expired is looked at
+//! A token is 160 bits of chance. Storage knows its hash only, and finds an invitation by that in
+//! one look-up: how long that takes says nothing about other tokens. Whether it has expired is looked at
 //! once, when the client shows it (XEP-0445 §4); what has expired is swept later, so that whoever
 //! has shown it in time finds it.
 

@@ -2,8 +2,8 @@
 //! reply. Blocking, with deadlines; the server's side is in `net/`.
 //!
 //! A request is `user` and what [`crate::accounts::orders::Order`] reads, `room` and what
-//! [`crate::muc::Order`] reads, `announce TEXT`, `invite` or `invite JID`, `status`; then the end of
-//! the writing side. A reply is `ok TEXT` or `error TEXT`, read to the end.
+//! [`crate::muc::Order`] reads, `announce TEXT`, `invite` or `invite JID`, `status`; then the end
+//! of the writing side. A reply is `ok TEXT` or `error TEXT`, read to the end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

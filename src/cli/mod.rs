@@ -1,6 +1,7 @@
-//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`, and a few
+//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`, and some
 //! more words. `args` turns arguments into a `Command` without doing anything; `serve`, `check`,
-//! `user`, `room`, `talk` and `transfer` do it; `control` talks to a running server, `password` to a person, `logging` writes the log.
+//! `user`, `room`, `talk` and `transfer` do it; `control` talks to a running server, `password` to
+//! a person, `logging` writes the log.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 fine, 1 could
 //! not (it says why), 2 usage, 3 something was dropped at shutdown.

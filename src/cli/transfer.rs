@@ -3,7 +3,7 @@
 //! not be known otherwise to a server in memory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::args::Files;

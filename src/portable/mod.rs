@@ -1,6 +1,6 @@
-//! Accounts in the portable format (XEP-0227), out of the database and into it: credentials, roster,
-//! requests for subscription. User by user in both directions, so that memory does not grow with
-//! the number of accounts; a file that cannot be imported as a whole is not imported at all.
+//! Accounts in the portable format (XEP-0227), out of the database and into it: credentials,
+//! roster, requests for subscription. User by user in both directions, so that memory does not grow
+//! with the number of accounts; a file that cannot be imported as a whole is not imported at all.
 //!
 //! Files are plain bytes here: where they are is the command line's to know.
 

@@ -1,3 +1,5 @@
+//! The format there and back, what others write in it, and what is refused.
+
 use super::*;
 use crate::config::Config;
 use crate::cx::Entropy;
@@ -105,9 +107,8 @@ fn what_others_write_is_read() {
 #[test]
 fn what_is_wrong_is_refused_with_its_line() {
     let user = |inner: &str| {
-        format!(
-            "<server-data xmlns='urn:xmpp:pie:0'><host jid='localhost'>\n{inner}</host></server-data>"
-        )
+        let host = format!("<host jid='localhost'>\n{inner}</host>");
+        format!("<server-data xmlns='urn:xmpp:pie:0'>{host}</server-data>")
     };
     for (xml, want) in [
         ("<x/>".to_owned(), "line 1: this is not the portable format"),
@@ -121,7 +122,8 @@ fn what_is_wrong_is_refused_with_its_line() {
         ),
         (
             user(
-                "<user name='a' password='x'>\n<query xmlns='jabber:iq:roster'><item jid='@'/></query></user>",
+                "<user name='a' password='x'>\n\
+                 <query xmlns='jabber:iq:roster'><item jid='@'/></query></user>",
             ),
             "not a contact",
         ),

@@ -11,8 +11,8 @@ use super::admin::check_announcement;
 
 impl Server {
     /// A request of the command line: `user …` as [`orders::Order::parse`] reads it, `room …` as
-    /// [`Order::parse`] does; `announce TEXT`; `invite` or `invite JID`; `status`. Returns `ok …` or
-    /// `error …`.
+    /// [`Order::parse`] does; `announce TEXT`; `invite` or `invite JID`; `status`. Returns `ok …`
+    /// or `error …`.
     pub fn handle_control(&mut self, now: Now, request: &str) -> String {
         self.cx.now = now;
         self.begin_chain();

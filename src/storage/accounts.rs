@@ -115,7 +115,7 @@ impl Storage {
         Ok(self.read_one(sql, key, |_| Ok(()))?.is_some())
     }
 
-    /// Lets nobody log in to the account, or its owner again; `false` when there is no such account.
+    /// Lets nobody log in to the account, or its owner again; `false` when there is none such.
     pub fn account_disable(
         &mut self,
         account: &BareJid,

@@ -25,7 +25,7 @@ CREATE INDEX invitation_expires ON invitation (expires_unix_ms);
 ";
 
 /// Invitations that are swept in one go.
-const SWEPT_MAX: u32 = 200;
+const SWEPT_ROWS_MAX: u32 = 200;
 
 /// An invitation to an account of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,9 @@ impl Storage {
     /// Removes some of the invitations that expired before this time.
     pub fn invitations_sweep(&mut self, before_unix_ms: i64) -> Result<(), StorageError> {
         let sql = "SELECT id FROM invitation WHERE expires_unix_ms < ?1 LIMIT ?2";
-        for id in self.read_all(sql, (before_unix_ms, SWEPT_MAX), |row| row.get::<_, i64>(0))? {
+        for id in
+            self.read_all(sql, (before_unix_ms, SWEPT_ROWS_MAX), |row| row.get::<_, i64>(0))?
+        {
             self.write("DELETE FROM invitation WHERE id = ?1", [id])?;
         }
         Ok(())

@@ -326,8 +326,8 @@ impl Login {
     }
 
     /// Somebody has proved who they are: the login has succeeded, unless the account is disabled
-    /// (RFC 6120 §6.5.2), which nobody else learns. A token that cannot be stored is not given; that
-    /// is no reason to refuse the login.
+    /// (RFC 6120 §6.5.2), which nobody else learns. A token that cannot be stored is not given:
+    /// that is no reason to refuse the login.
     fn grant(
         &mut self,
         cx: &mut Cx,
