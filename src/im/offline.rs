@@ -63,7 +63,13 @@ impl Im {
     }
 
     /// Forgets what was kept: a client that binds by XEP-0386 (§3.2) finds it in the archive.
-    pub fn clear_offline(&mut self, _: &mut Cx, _: &BareJid) {}
+    pub fn clear_offline(&mut self, cx: &mut Cx, account: &BareJid) {
+        if cx.storage.offline_clear(account).is_err() {
+            // It comes with the presence then, and a second time from the archive.
+            log::warn!("{account}: what waits for it cannot be cleared now");
+        }
+    }
+
     /// True when some session is to get more of what was kept.
     pub fn has_backlog(&self) -> bool {
         !self.awaiting.is_empty()

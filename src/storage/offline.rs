@@ -154,6 +154,19 @@ impl Storage {
         )?;
         Ok(())
     }
+
+    /// Removes everything that waits for an account.
+    pub fn offline_clear(&mut self, account: &BareJid) -> Result<(), StorageError> {
+        if self.offline_slice(account, i64::MIN, 0)?.messages.is_empty() {
+            return Ok(()); // A login that changes nothing waits for no disk.
+        }
+        self.write(
+            "DELETE FROM offline
+             WHERE account = (SELECT id FROM account WHERE domain = ?1 AND local = ?2)",
+            params![account.domain(), account.local().unwrap_or_default()],
+        )?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +230,10 @@ mod tests {
         assert_eq!(storage.read_one(count, [], |row| row.get::<_, u32>(0)), Ok(Some(2)));
         let slice = storage.offline_slice(&juliet, 4, 100).expect("read");
         assert_eq!(texts(&slice), ["<b/>"]);
+        storage.offline_clear(&juliet).expect("cleared");
+        storage.offline_clear(&juliet).expect("nothing to clear");
+        assert_eq!(storage.read_one(count, [], |row| row.get::<_, u32>(0)), Ok(Some(0)));
+        storage.offline_put(&juliet, &message(5, "<c/>"), BOUNDS).expect("no fault");
         storage.account_remove(&juliet).expect("removed");
         assert_eq!(storage.read_one(count, [], |row| row.get::<_, u32>(0)), Ok(Some(0)));
     }
