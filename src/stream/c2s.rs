@@ -164,7 +164,7 @@ impl Negotiation {
                 has_registration: self.has_registration(cx),
                 bindings: &self.bindings,
             }
-            .write(&cx.config.limits),
+            .write(&cx.config),
             Stage::Bind(_) => features::write_after_login(cx, false),
             Stage::Bound(_) => features::write_after_login(cx, true),
         };
