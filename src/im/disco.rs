@@ -24,6 +24,7 @@ pub(super) fn handle_info(
         ..DiscoInfo::default()
     };
     info.add_features(ROUTES.iter().filter_map(|route| route.feature));
+    info.add_features(super::archive::FEATURES.iter().copied());
     info.add_features(im.features_elsewhere.iter().copied());
     Ok(Some(info.to_element(None)))
 }

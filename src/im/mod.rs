@@ -7,6 +7,7 @@
 //! service's.
 
 mod archive;
+mod archive_prefs;
 mod blocking;
 mod carbons;
 mod disco;
@@ -23,6 +24,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
+use crate::allowance::Allowances;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
@@ -110,6 +112,48 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: roster::handle_set,
     },
+    // Whoever is not the owner is told so (XEP-0313 §8.1). What accounts alone advertise of it is
+    // in `archive::FEATURES`.
+    Route {
+        ns: ns::MAM,
+        name: "query",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: archive::handle_form,
+    },
+    Route {
+        ns: ns::MAM,
+        name: "query",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: archive::handle_query,
+    },
+    Route {
+        ns: ns::MAM,
+        name: "metadata",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: archive::handle_metadata,
+    },
+    Route {
+        ns: ns::MAM,
+        name: "prefs",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: archive_prefs::handle_get,
+    },
+    Route {
+        ns: ns::MAM,
+        name: "prefs",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: archive_prefs::handle_set,
+    },
 ];
 
 /// The accounts that are connected.
@@ -122,6 +166,8 @@ pub struct Im {
     accounts: HashMap<BareJid, Account>,
     /// Features of an account that other tables than [`ROUTES`] answer.
     features_elsewhere: Vec<&'static str>,
+    /// How much accounts may still have read from their archives.
+    allowances: Allowances,
 }
 
 /// A bound session.
@@ -225,8 +271,9 @@ impl Im {
                 self.handle_sent_subscription(cx, session, stanza)
             }
             StanzaKind::Message(_) => {
-                self.archive_sent(cx, session, stanza)?;
-                self.copy_sent(cx, session, stanza);
+                self.archive_sent(cx, session, stanza, |im, cx, stanza| {
+                    im.copy_sent(cx, session, stanza);
+                })?;
                 Ok(true)
             }
             _ => Ok(true),

@@ -38,7 +38,7 @@ impl Room {
         privilege::check_moderate(self.rank_of(&request.account))?;
         let (id, reason) = read(request)?;
         let reason = check_reason(&cx.config, reason)?;
-        self.rows_read += super::allowance::DEAR_ROW;
+        self.rows_read += crate::allowance::DEAR_ROW;
         let original = self.original(cx, id)?.ok_or(Condition::ItemNotFound)?;
         if original.is_of_room {
             return Err(Condition::NotAllowed.into());
@@ -88,7 +88,7 @@ impl Room {
             .with_child_opt(reason);
         let kind = StanzaKind::Message(MessageType::Groupchat);
         let own_id = ids::stanza_id(cx.entropy.as_mut());
-        let stanza_id = ids::stanza_id_element(cx.entropy.as_mut(), &self.jid);
+        let stanza_id = crate::archives::stanza_id_element(cx, &self.jid);
         Stanza::new(kind, self.jid.clone().into(), None)
             .with_id(Some(own_id))
             .with_child(retract)

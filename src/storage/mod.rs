@@ -48,8 +48,10 @@ use crate::config::Synchronous;
 
 pub use activity::StoredActivity;
 pub use archive::{
-    ArchiveFilter, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage, Retention,
+    ArchiveFilter, ArchiveOwner, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage,
+    Retention,
 };
+pub use chats::{ArchivePreferences, ChatMessage, LastSeen};
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
