@@ -15,6 +15,10 @@ use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, ns};
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
 
+/// With so much waiting in all outboxes together, or half of what they may hold, what can wait
+/// does.
+const CROWDED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The time of this turn, read once by the reactor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -107,6 +111,19 @@ impl Cx {
             routed: VecDeque::new(),
             ended_accounts: Vec::new(),
         }
+    }
+
+    /// With more waiting in all outboxes together, what can wait does.
+    pub fn crowded_bytes(&self) -> usize {
+        match self.config.limits.outbox_bytes_total {
+            0 => CROWDED_BYTES_MAX,
+            total => CROWDED_BYTES_MAX.min(total / 2),
+        }
+    }
+
+    /// True while so much waits.
+    pub fn is_crowded(&self) -> bool {
+        self.out.exceeds(self.crowded_bytes())
     }
 
     /// Causes a stanza: it is routed by its `to` after the handler, within this turn.

@@ -38,12 +38,15 @@ pub struct Limits {
     pub handshakes_per_address_per_minute: u32,
     /// Output that may wait for one client.
     pub outbox_bytes: usize,
-    /// Output that may wait for all clients together.
+    /// Output that may wait for all clients together. Above half of it what can wait does
+    /// (`Cx::is_crowded`).
     pub outbox_bytes_total: usize,
     /// Sessions of one account.
     pub sessions_per_account: usize,
     /// Contacts in one roster.
     pub roster_items: usize,
+    /// Subscription requests that wait for the answer of one account.
+    pub subscription_requests: usize,
     /// Rooms that are live or stored.
     pub rooms: usize,
     /// Occupants of one room.
@@ -119,6 +122,7 @@ impl Default for Limits {
             outbox_bytes_total: 33_554_432,
             sessions_per_account: 32,
             roster_items: 2_000,
+            subscription_requests: 100,
             rooms: 10_000,
             room_occupants: 5_000,
             rooms_per_session: 200,

@@ -1,45 +1,71 @@
-//! What an account says of itself (XEP-0030): to its owner everything, to others nothing, so that
-//! nobody harvests names or learns who is connected (XEP-0030 §8, WIRE 46).
+//! What an account says of itself (XEP-0030): everything to its owner and to who sees its presence,
+//! to others no more than the nodes that are open to all, so that nobody harvests names or learns
+//! who is connected (XEP-0030 §8, WIRE 46).
 
 use crate::cx::Cx;
 use crate::xml::Element;
 use crate::xmpp::disco::{DiscoInfo, Identity};
 use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind, ns};
 
-use super::{Im, ROUTES, Request};
+use super::{Im, ROUTES, Request, pep};
 
-/// disco#info of the sender's own account.
+/// disco#info of an account or one of its nodes.
 pub(super) fn handle_info(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    check_node(request.payload)?;
+    let is_stranger = !im.is_subscriber(cx, &request.account, &request.stanza.from.to_bare())?;
+    if let Some(node) = request.payload.attr("node") {
+        let info = pep::handle_node_info(im, cx, request, node);
+        return match info {
+            Err(_) if is_stranger => answer_stranger(request.stanza),
+            info => info.map(Some),
+        };
+    }
+    if is_stranger {
+        return answer_stranger(request.stanza);
+    }
     let mut info = DiscoInfo {
         identities: vec![Identity {
             category: "account",
             kind: "registered",
-            name: request.stanza.from.local().unwrap_or_default().to_owned(),
+            name: request.account.local().unwrap_or_default().to_owned(),
         }],
         ..DiscoInfo::default()
     };
+    pep::add_to_account(&mut info);
     info.add_features(ROUTES.iter().filter_map(|route| route.feature));
     info.add_features(super::archive::FEATURES.iter().copied());
     info.add_features(im.features_elsewhere.iter().copied());
     Ok(Some(info.to_element(None)))
 }
 
-/// disco#items of the sender's own account: its available resources (XEP-0030 §4, RFC 6121).
+/// disco#items of an account: its available resources (XEP-0030 §4, RFC 6121) and its nodes; or of
+/// one of these.
 pub(super) fn handle_items(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    check_node(request.payload)?;
+    let asker = request.stanza.from.to_bare();
+    let is_stranger = !im.is_subscriber(cx, &request.account, &asker)?;
+    if let Some(node) = request.payload.attr("node") {
+        let items = pep::handle_node_items(im, cx, request, node);
+        return match items {
+            Err(_) if is_stranger => answer_stranger(request.stanza),
+            items => items.map(Some),
+        };
+    }
     let mut query = Element::new("query", ns::DISCO_ITEMS);
-    for (_, session, _) in im.available_in(&request.stanza.from.to_bare()) {
-        let jid = session.full_jid.as_str();
-        query.push(Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid));
+    if !is_stranger {
+        for (_, session, _) in im.available_in(&request.account) {
+            let jid = session.full_jid.as_str();
+            query.push(Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid));
+        }
+    }
+    for item in pep::nodes_for(im, cx, &request.account, &asker)? {
+        query.push(item);
     }
     Ok(Some(query))
 }
@@ -55,12 +81,4 @@ pub fn answer_stranger(request: &Stanza) -> Result<Option<Element>, StanzaError>
     }
     let query = Element::new("query", ns::DISCO_ITEMS);
     Ok(Some(query.with_attr_opt("node", payload.attr("node"))))
-}
-
-/// Accounts have no nodes.
-fn check_node(query: &Element) -> Result<(), StanzaError> {
-    match query.attr("node") {
-        Some(_) => Err(Condition::ItemNotFound.into()),
-        None => Ok(()),
-    }
 }

@@ -71,7 +71,11 @@ impl Im {
             Presence(kind) if kind.is_subscription() => {
                 return self.handle_received_subscription(cx, &account, &stanza);
             }
+            Presence(PresenceType::Error) if to.is_bare() => {
+                return self.handle_subscription_error(cx, &account, &stanza);
+            }
             Message(_) => self.archive_received(cx, &account, &mut stanza)?,
+            Iq(_) => self.check_last(cx, &account, &stanza)?,
             _ => {}
         }
         let (given, otherwise) = match delivery(stanza.kind, self.addressed(&to)) {
@@ -133,7 +137,7 @@ fn push_to_all(
 /// The rules of RFC 6121 §8.5 as a table: kind and type, then whom it is addressed to.
 fn delivery(kind: StanzaKind, addressed: Addressed) -> Delivery {
     use Addressed::{Account, Nobody as Absent, Session};
-    use Condition::{FeatureNotImplemented, ServiceUnavailable};
+    use Condition::ServiceUnavailable;
     use Delivery::{Available, Nobody, Ready};
     use MessageType as M;
     use Otherwise::{Ignore, Refuse};
@@ -156,12 +160,11 @@ fn delivery(kind: StanzaKind, addressed: Addressed) -> Delivery {
         (Presence(P::Available | P::Unavailable), Account) => Available,
         (Presence(P::Available | P::Unavailable | P::Error), Absent) => Nobody(Ignore),
         (Presence(P::Error), Account) => Nobody(Ignore),
-        // §3: nobody can be subscribed to yet, and who asks is told so. The others take back or
-        // answer what cannot be there: silence, as for any of them that changes no state.
-        (Presence(P::Subscribe), _) => Nobody(Refuse(FeatureNotImplemented)),
-        (Presence(P::Subscribed | P::Unsubscribe | P::Unsubscribed), _) => Nobody(Ignore),
-        // §4.3.2: nobody is authorised, and an answer would tell that the account exists.
-        (Presence(P::Probe), _) => Nobody(Ignore),
+        // §3, §4.3.2: they have rules of their own, and never come here.
+        (
+            Presence(P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed | P::Probe),
+            _,
+        ) => Nobody(Ignore),
 
         // §8.5.3.2.3; to a bare address the server answers itself (§8.5.2.1.3).
         (Iq(IqType::Get | IqType::Set), Account | Absent) => Nobody(Refuse(ServiceUnavailable)),
@@ -176,14 +179,13 @@ mod tests {
     /// The rows of RFC 6121 §8.5, in its order. `S` stands for the session addressed.
     #[test]
     fn rows_of_rfc_6121_8_5() {
-        use Condition::{FeatureNotImplemented, ServiceUnavailable};
+        use Condition::ServiceUnavailable;
         use Otherwise::{Ignore, Refuse};
         let id = SessionId { index: 1, generation: 1 };
         let session = Delivery::Session(id);
         let (ignore, refuse) =
             (Delivery::Nobody(Ignore), Delivery::Nobody(Refuse(ServiceUnavailable)));
         let ready = Delivery::Ready(Refuse(ServiceUnavailable));
-        let unsupported = Delivery::Nobody(Refuse(FeatureNotImplemented));
         let rows = [
             // kind and type, to the account, to a session, to a session that is not there
             (Message(MessageType::Normal), ready, session, ready),
@@ -193,7 +195,7 @@ mod tests {
             (Message(MessageType::Error), ignore, session, ignore),
             (Presence(PresenceType::Available), Delivery::Available, session, ignore),
             (Presence(PresenceType::Unavailable), Delivery::Available, session, ignore),
-            (Presence(PresenceType::Subscribe), unsupported, unsupported, unsupported),
+            (Presence(PresenceType::Subscribe), ignore, ignore, ignore),
             (Presence(PresenceType::Subscribed), ignore, ignore, ignore),
             (Presence(PresenceType::Unsubscribe), ignore, ignore, ignore),
             (Presence(PresenceType::Unsubscribed), ignore, ignore, ignore),

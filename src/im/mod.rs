@@ -1,26 +1,32 @@
-//! Instant messaging between the accounts of this server: who is connected, presence, delivery,
-//! rosters (RFC 6121 as far as it needs no subscriptions).
+//! Instant messaging (RFC 6121): who is connected, presence, subscriptions, delivery, rosters.
 //!
 //! One record per bound session and one per account with sessions; both go with the session. What
-//! the rules are stands in the files of the concepts: `presence`, `message` (delivery), `roster`,
+//! the rules are stands in the files of the concepts: `presence`, `probe`, `subscription` (its
+//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery), `roster`,
 //! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
 //! service's.
 
 mod archive;
 mod archive_prefs;
 mod blocking;
+mod caps;
 mod carbons;
+mod contacts;
 mod disco;
+mod last;
 mod message;
 mod offline;
 mod pep;
 mod presence;
+mod probe;
 mod roster;
+mod standing;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -29,9 +35,12 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
+};
 
-use roster::Roster;
+use caps::{Caps, Interests};
+use contacts::Contacts;
 
 pub use disco::answer_stranger;
 
@@ -83,7 +92,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_INFO,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_INFO),
         handler: disco::handle_info,
     },
@@ -91,7 +100,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::DISCO_ITEMS,
         name: "query",
         kind: IqType::Get,
-        askers: Askers::Owner,
+        askers: Askers::Anyone,
         feature: Some(ns::DISCO_ITEMS),
         handler: disco::handle_items,
     },
@@ -111,6 +120,14 @@ pub const ROUTES: &[Route] = &[
         askers: Askers::Owner,
         feature: None,
         handler: roster::handle_set,
+    },
+    Route {
+        ns: ns::LAST,
+        name: "query",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::LAST),
+        handler: last::handle,
     },
     // Whoever is not the owner is told so (XEP-0313 §8.1). What accounts alone advertise of it is
     // in `archive::FEATURES`.
@@ -154,7 +171,16 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: archive_prefs::handle_set,
     },
+    // What accounts say of their nodes is no feature of the server: `pep::disco` has it.
+    pubsub(ns::PUBSUB, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB, IqType::Set, pep::handle_set),
+    pubsub(ns::PUBSUB_OWNER, IqType::Get, pep::handle_get),
+    pubsub(ns::PUBSUB_OWNER, IqType::Set, pep::handle_set),
 ];
+
+const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
+}
 
 /// The accounts that are connected.
 #[derive(Default)]
@@ -168,6 +194,10 @@ pub struct Im {
     features_elsewhere: Vec<&'static str>,
     /// How much accounts may still have read from their archives.
     allowances: Allowances,
+    /// Who has gone in this turn: at most the sessions there were.
+    departures: Vec<last::Departure>,
+    /// What clients have said of themselves.
+    caps: Caps,
 }
 
 /// A bound session.
@@ -183,6 +213,8 @@ struct Session {
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
+    /// What its client wants to hear of; `None` while it is not available or has not said.
+    interests: Option<Rc<Interests>>,
 }
 
 /// The presence of an available session, as every audience gets it.
@@ -197,8 +229,8 @@ struct Presence {
 struct Account {
     /// In the order they were bound.
     sessions: Vec<SessionId>,
-    /// Read when first asked for.
-    roster: Option<Roster>,
+    /// Read when presence first needs them.
+    contacts: Option<Rc<Contacts>>,
 }
 
 impl Im {
@@ -237,6 +269,7 @@ impl Im {
             presence: None,
             wants_roster: false,
             directed: BTreeSet::new(),
+            interests: None,
         };
         self.sessions.insert(session, record);
         Ok(())
@@ -257,8 +290,8 @@ impl Im {
     /// first. `Ok(false)`: that was all, it goes nowhere.
     ///
     /// The order: what the sender has blocked is refused; subscriptions change the sender's
-    /// roster; directed presence is remembered; messages are archived, and copied to its other
-    /// resources.
+    /// roster, and go on from there as stanzas of its account; directed presence is remembered;
+    /// messages are archived, and copied to its other resources.
     pub fn handle_sent(
         &mut self,
         cx: &mut Cx,
@@ -269,6 +302,9 @@ impl Im {
         match stanza.kind {
             StanzaKind::Presence(kind) if kind.is_subscription() => {
                 self.handle_sent_subscription(cx, session, stanza)
+            }
+            StanzaKind::Presence(PresenceType::Probe) => {
+                self.handle_sent_probe(cx, session, stanza)
             }
             StanzaKind::Message(_) => {
                 self.archive_sent(cx, session, stanza, |im, cx, stanza| {
@@ -284,36 +320,53 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
+        if cx.storage.pep_forget(account).is_err() {
+            log::error!("what nodes of others know of {account} is left there");
+        }
     }
 
-    /// A session is over: its unavailable presence goes to its own other resources and to the
-    /// targets of its directed presence, unless it said so itself; then it is forgotten.
+    /// A session is over: its unavailable presence goes to its own other resources, to who sees its
+    /// presence, and to the targets of its directed presence, unless it said so itself; then it is
+    /// forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
+        let contacts = self.audience(cx, session);
         let Some(record) = self.sessions.remove(&session) else { return };
         self.addresses.remove(&record.full_jid);
+        self.caps.forget(session);
         if let Some(account) = self.accounts.get_mut(&record.account) {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
             }
         }
-        self.say_farewell(cx, &record);
+        self.note_departure(cx, &record.account, session, record.presence.is_some(), None);
+        self.say_farewell(cx, &record, &contacts);
     }
 
-    /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
+    /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `ids`, said while
     /// all of them are still there to hear it; then all are forgotten.
-    pub fn shut_down(&mut self, cx: &mut Cx, sessions: &[SessionId]) {
-        for record in sessions.iter().filter_map(|session| self.sessions.get(session)) {
-            self.say_farewell(cx, record);
+    pub fn shut_down(&mut self, cx: &mut Cx, ids: &[SessionId]) {
+        for &session in ids {
+            let contacts = self.audience(cx, session);
+            if let Some(record) = self.sessions.get(&session) {
+                self.say_farewell(cx, record, &contacts);
+            }
+        }
+        let sessions = std::mem::take(&mut self.sessions);
+        self.accounts.clear();
+        for &id in ids {
+            let Some(Session { account, presence, .. }) = sessions.get(&id) else { continue };
+            self.note_departure(cx, account, id, presence.is_some(), None);
         }
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
-        *self = Self { features_elsewhere, ..Self::default() };
+        let departures = std::mem::take(&mut self.departures);
+        *self = Self { features_elsewhere, departures, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached rosters are read again.
+    /// Storage lost this turn's writes: cached contacts are read again.
     pub fn handle_storage_lost(&mut self) {
         for account in self.accounts.values_mut() {
-            account.roster = None;
+            account.contacts = None;
         }
     }
 

@@ -1,14 +1,20 @@
 //! Presence that a session broadcasts, and what it has directed at others (RFC 6121 §4).
 //!
-//! Without subscriptions a broadcast reaches the user's own available resources only, the sending
-//! one included. Directed presence is delivered like any stanza (`message`); here it is only
-//! remembered, so that whoever saw the session come sees it go. Presence to rooms is not here.
+//! A broadcast reaches the user's own available resources, the sending one included, and who is
+//! subscribed: sessions of this server by one serialisation, others through the router. Directed
+//! presence is delivered like any stanza (`message`); here it is only remembered, so that whoever
+//! saw the session come sees it go, once. Presence to rooms is not here.
+
+use std::rc::Rc;
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::outbound::{Envelope, to_attribute};
+use crate::xml::writer::write_attr;
 use crate::xmpp::{BareJid, Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns};
 
+use super::contacts::Contacts;
+use super::probe::read_presence;
 use super::{Im, Presence, Session};
 
 impl Im {
@@ -78,20 +84,24 @@ impl Im {
     ) -> Result<(), StanzaError> {
         let priority = parse_priority(presence)?;
         presence.check_can_be_kept()?;
+        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let (account, is_initial) = (session.account.clone(), session.presence.is_none());
+        let contacts = self.contacts(cx, &account)?;
+        let (visible, requests) = match is_initial {
+            true => (self.find_visible(cx, &account, &contacts)?, cx.storage.requests(&account)?),
+            false => (Vec::new(), Vec::new()),
+        };
         let envelope = Envelope::new(presence);
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         let previous = session.presence.replace(Presence { envelope: envelope.clone(), priority });
-        let session = &self.sessions[&id];
-        for (other_id, other, _) in self.available_in(&session.account) {
-            cx.out.push_envelope(other_id, &envelope, &other.to);
-        }
-        if previous.is_none() {
-            // The newcomer learns who else of the user is there: the answer to the probes that
-            // §4.3 has the server send to itself.
-            for (other_id, _, presence) in self.available_in(&session.account) {
-                if other_id != id {
-                    cx.out.push_envelope(id, &presence.envelope, &session.to);
-                }
+        self.broadcast(cx, &account, &contacts, presence, &envelope);
+        if is_initial {
+            self.show_others(cx, id);
+            self.probe_contacts(cx, id, &contacts, &visible);
+            // §3.1.3: whenever a resource becomes available, until they are answered.
+            let kind = StanzaKind::Presence(PresenceType::Subscribe);
+            for request in requests.iter().filter_map(|xml| read_presence(xml.as_bytes(), kind)) {
+                cx.out.push_stanza(id, &request);
             }
         }
         // XEP-0160 §2: what was kept comes after what is told of the others.
@@ -99,79 +109,155 @@ impl Im {
         if priority >= 0 && !was_ready {
             self.deliver_offline(cx, id)?;
         }
+        self.note_caps(cx, id, presence);
         Ok(())
     }
 
+    /// A new session learns who else of the user is there: the answer to the probes that §4.3 has
+    /// the server send to itself.
+    fn show_others(&self, cx: &mut Cx, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        for (other, _, presence) in self.available_in(&session.account) {
+            if other != id {
+                cx.out.push_envelope(id, &presence.envelope, &session.to);
+            }
+        }
+    }
+
     /// Unavailable presence that the session sent itself (§4.5.2): to the user's own resources,
-    /// the sending one included, and to those it had directed presence at.
+    /// the sending one included, to who is subscribed, and to those it had directed presence at.
     fn retire(&mut self, cx: &mut Cx, id: SessionId, presence: &Stanza) {
+        let contacts = self.audience(cx, id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let directed = std::mem::take(&mut session.directed);
         let account = session.account.clone();
-        let was_available = session.presence.is_some();
         let envelope = Envelope::new(presence);
-        if was_available {
-            self.broadcast(cx, &account, &envelope);
+        if session.presence.is_some() {
+            self.broadcast(cx, &account, &contacts, presence, &envelope);
         }
+        let audience = self.sessions.get(&id).and_then(|session| {
+            session.presence.is_some().then_some((&session.account, &*contacts))
+        });
         for target in directed {
-            self.dismiss(cx, &account, was_available, &target, presence, &envelope);
+            self.dismiss(cx, audience, &target, presence, &envelope);
+        }
+        if self.sessions.get(&id).is_some_and(|session| session.presence.is_some()) {
+            self.note_departure(cx, &account, id, true, Some(presence));
         }
         // Only now, so that the broadcast has reached the session itself.
         if let Some(session) = self.sessions.get_mut(&id) {
             session.presence = None;
+            session.interests = None;
         }
+        self.caps.forget(id);
     }
 
     /// The same for a session that ended without a word (§4.5.2, §4.6.3 rule 3); it hears nothing
     /// of it.
-    pub(super) fn say_farewell(&self, cx: &mut Cx, session: &Session) {
+    pub(super) fn say_farewell(&self, cx: &mut Cx, session: &Session, contacts: &Contacts) {
         if session.presence.is_none() && session.directed.is_empty() {
             return;
         }
         let kind = StanzaKind::Presence(PresenceType::Unavailable);
         let presence = Stanza::new(kind, session.full_jid.clone(), None);
         let envelope = Envelope::new(&presence);
-        let was_available = session.presence.is_some();
-        let others = self.available_in(&session.account);
-        for (id, other, _) in others.filter(|_| was_available) {
-            if other.full_jid != session.full_jid {
-                cx.out.push_envelope(id, &envelope, &other.to);
+        let mut audience = None;
+        if session.presence.is_some() {
+            audience = Some((&session.account, contacts));
+            for (id, other, _) in self.available_in(&session.account) {
+                if other.full_jid != session.full_jid {
+                    cx.out.push_envelope(id, &envelope, &other.to);
+                }
             }
+            self.tell_subscribers(cx, contacts, &presence, &envelope);
         }
         for target in &session.directed {
-            self.dismiss(cx, &session.account, was_available, target, &presence, &envelope);
+            self.dismiss(cx, audience, target, &presence, &envelope);
         }
     }
 
-    /// To all available resources of the user.
-    fn broadcast(&self, cx: &mut Cx, account: &BareJid, envelope: &Envelope) {
+    /// Who is to hear of the end of a session beside its user and those it told itself: nobody when
+    /// it is not available.
+    pub(super) fn audience(&mut self, cx: &mut Cx, id: SessionId) -> Rc<Contacts> {
+        let session = self.sessions.get(&id).filter(|session| session.presence.is_some());
+        let Some(account) = session.map(|session| session.account.clone()) else {
+            return Rc::default();
+        };
+        self.contacts(cx, &account).unwrap_or_else(|error| {
+            log::error!("the contacts of {account} are not told of its presence: {error}");
+            Rc::default()
+        })
+    }
+
+    /// To all available resources of the user, and to who is subscribed.
+    fn broadcast(
+        &self,
+        cx: &mut Cx,
+        account: &BareJid,
+        contacts: &Contacts,
+        presence: &Stanza,
+        envelope: &Envelope,
+    ) {
         for (id, session, _) in self.available_in(account) {
             cx.out.push_envelope(id, envelope, &session.to);
+        }
+        self.tell_subscribers(cx, contacts, presence, envelope);
+    }
+
+    /// The one way from a session's broadcast to its subscribers, in the order of their addresses:
+    /// to the available resources of an account here, to the bare address elsewhere (§4.2.2).
+    fn tell_subscribers(
+        &self,
+        cx: &mut Cx,
+        contacts: &Contacts,
+        presence: &Stanza,
+        envelope: &Envelope,
+    ) {
+        let mut to = Vec::new();
+        for contact in contacts.subscribers() {
+            if !cx.config.is_account_domain(contact.domain()) {
+                let mut presence = presence.clone();
+                presence.to = Some(contact.clone().into());
+                cx.route(presence);
+                continue;
+            }
+            to.clear();
+            for (id, ..) in self.available_in(contact) {
+                if to.is_empty() {
+                    write_attr(&mut to, "to", contact.as_str());
+                }
+                cx.out.push_envelope(id, envelope, &to);
+            }
         }
     }
 
     /// Tells one target of directed presence that its sender is gone, unless the broadcast to the
-    /// user's own resources has said so already.
+    /// `audience`, the account itself and its subscribers, has said so already.
     fn dismiss(
         &self,
         cx: &mut Cx,
-        account: &BareJid,
-        was_broadcast: bool,
+        audience: Option<(&BareJid, &Contacts)>,
         target: &Jid,
         presence: &Stanza,
         envelope: &Envelope,
     ) {
+        let bare = target.to_bare();
+        let has_heard = audience.is_some_and(|(account, contacts)| {
+            bare == *account || contacts.subscription(&bare).is_from()
+        });
         let is_account = target.local().is_some() && cx.config.is_account_domain(target.domain());
         if !is_account {
-            let mut presence = presence.clone();
-            presence.to = Some(target.clone());
-            return cx.route(presence);
+            if !has_heard {
+                let mut presence = presence.clone();
+                presence.to = Some(target.clone());
+                cx.route(presence);
+            }
+            return;
         }
-        let is_own = target.bare_str() == account.as_str();
         let to = to_attribute(target);
         for (id, session) in self.sessions_for_presence(target) {
-            let was_told = is_own && was_broadcast && session.presence.is_some();
-            if !was_told {
+            // The broadcast is for available sessions only.
+            if !has_heard || session.presence.is_none() {
                 cx.out.push_envelope(id, envelope, &to);
             }
         }

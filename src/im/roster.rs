@@ -1,19 +1,21 @@
 //! Rosters (RFC 6121 §2): a user's contacts, read, changed, and pushed to those of its sessions
 //! that have asked for them.
 //!
-//! A roster is read from storage when a session of its account first needs it and kept while the
-//! account has sessions; storage is written first, then what is kept, then the pushes. Versioning
-//! (§2.6) is not offered. Subscriptions are not changed here: what a client claims is ignored.
-
-use std::collections::BTreeMap;
+//! The roster is in storage alone; presence keeps in memory what it needs of it (`contacts`).
+//! Storage is written first, then the pushes are made. Subscriptions are not changed here, except
+//! that a contact that is removed is broken off with: what a client claims of them is ignored.
+//!
+//! Versions (§2.6): a client that tells which one it has gets nothing when it is the current one,
+//! the contacts that have changed since when they are few and known, else the whole roster.
 
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
-use crate::storage::{RosterItem, Subscription};
+use crate::storage::{RosterChange, RosterItem, RosterVersion, Subscription};
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
+use super::subscription::Contact;
 use super::{Im, Request};
 
 /// Bytes of a contact's name, and of the name of a group.
@@ -21,18 +23,12 @@ const NAME_BYTES_MAX: usize = 1023;
 /// Groups of one contact.
 const GROUPS_MAX: usize = 64;
 /// What an item costs on the wire besides its texts, and what a group costs.
-const ITEM_FRAME_BYTES: usize = 64;
+const ITEM_FRAME_BYTES: usize = 96;
 const GROUP_FRAME_BYTES: usize = 16;
 /// A roster may take this part of an outbox: escaping makes six bytes of one at worst.
 const OUTBOX_SHARE: usize = 8;
-
-/// The roster of a connected account, as storage has it.
-#[derive(Default)]
-pub(super) struct Roster {
-    items: BTreeMap<BareJid, RosterItem>,
-    /// Invariant: the sum of `item_bytes` of `items`.
-    bytes: usize,
-}
+/// Changes that are pushed one by one; where there are more the whole roster is shorter.
+const CHANGES_MAX: usize = 100;
 
 /// What a roster set asks for (§2.3, §2.4, §2.5).
 #[derive(Debug, PartialEq, Eq)]
@@ -41,19 +37,15 @@ enum Change {
     Remove(BareJid),
 }
 
-impl Roster {
-    fn put(&mut self, item: RosterItem) {
-        self.bytes += item_bytes(&item);
-        if let Some(previous) = self.items.insert(item.jid.clone(), item) {
-            self.bytes -= item_bytes(&previous);
-        }
-    }
-
-    fn remove(&mut self, jid: &BareJid) {
-        if let Some(previous) = self.items.remove(jid) {
-            self.bytes -= item_bytes(&previous);
-        }
-    }
+/// What a client lacks of a roster (§2.6.2).
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    /// Nothing.
+    Nothing,
+    /// What came after this change.
+    Since(i64),
+    /// Everything, or it does not say what it has.
+    Everything,
 }
 
 /// Roster get (§2.1.3, §2.2): the session is interested from now on.
@@ -63,17 +55,42 @@ pub(super) fn handle_get(
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
     let account = owner(request)?;
-    let roster = im.roster(cx, &account)?;
-    let mut query = Element::new("query", ns::ROSTER);
-    for item in roster.items.values() {
-        query.push(item_element(item));
-    }
+    let known = request.payload.attr("ver");
+    let version = cx.storage.roster_version(&account)?;
+    let changes = match lack(known, &version) {
+        Lack::Nothing => Some(Vec::new()),
+        Lack::Since(number) => Some(cx.storage.roster_changes(&account, number)?),
+        Lack::Everything => None,
+    };
+    let changes = changes.filter(|changes| changes.len() <= CHANGES_MAX);
+    let query = match &changes {
+        Some(_) => None,
+        None => {
+            let mut query = Element::new("query", ns::ROSTER)
+                .with_attr_opt("ver", known.map(|_| version.to_string()));
+            for item in cx.storage.roster(&account)? {
+                query.push(item_element(&item));
+            }
+            Some(query)
+        }
+    };
     if let Target::Local(session) = request.origin
         && let Some(session) = im.sessions.get_mut(&session)
     {
         session.wants_roster = true;
     }
-    Ok(Some(query))
+    // Routed, so that they come after the result (§2.6.3).
+    for (number, change) in changes.into_iter().flatten() {
+        let item = match change {
+            RosterChange::Put(item) => item_element(&item),
+            RosterChange::Remove(jid) => removed_element(&jid),
+        };
+        let at = RosterVersion { number, ..version };
+        let mut push = roster_push(cx, &account, item, &at.to_string());
+        push.to = Some(request.stanza.from.clone());
+        cx.route(push);
+    }
+    Ok(query)
 }
 
 /// Roster set (§2.1.5): adds, changes or removes one contact.
@@ -147,20 +164,6 @@ fn parse_groups(item: &Element) -> Result<Vec<String>, StanzaError> {
 }
 
 impl Im {
-    /// The roster of a connected account.
-    fn roster(&mut self, cx: &mut Cx, account: &BareJid) -> Result<&mut Roster, StanzaError> {
-        // Only a session of the account gets here.
-        let record = self.accounts.get_mut(account).ok_or(Condition::ServiceUnavailable)?;
-        if record.roster.is_none() {
-            let mut roster = Roster::default();
-            for item in cx.storage.roster(account)? {
-                roster.put(item);
-            }
-            record.roster = Some(roster);
-        }
-        Ok(record.roster.as_mut().expect("it was just read"))
-    }
-
     fn roster_put(
         &mut self,
         cx: &mut Cx,
@@ -169,77 +172,126 @@ impl Im {
         name: Option<String>,
         groups: Vec<String>,
     ) -> Result<(), StanzaError> {
-        let roster = self.roster(cx, account)?;
-        let previous = roster.items.get(&jid);
-        let subscription = previous.map_or(Subscription::None, |item| item.subscription);
-        let item = RosterItem { jid, name, groups, subscription };
-        let items_max = cx.config.limits.roster_items;
-        if previous.is_none() && items_max > 0 && roster.items.len() >= items_max {
-            return Err(Condition::ResourceConstraint.into());
-        }
-        // The whole roster has to fit into an outbox, or its owner could never read it again.
-        let bytes = roster.bytes + item_bytes(&item) - previous.map_or(0, item_bytes);
-        let bytes_max = cx.config.limits.outbox_bytes / OUTBOX_SHARE;
-        if bytes_max > 0 && bytes > bytes_max && bytes > roster.bytes {
-            return Err(Condition::ResourceConstraint.into());
-        }
-        cx.storage.roster_put(account, &item)?;
-        let element = item_element(&item);
-        roster.put(item);
-        self.push_item(cx, account, element);
+        let previous = cx.storage.roster_item(account, &jid)?;
+        let kept = previous.clone().unwrap_or_else(|| new_item(jid));
+        let item = RosterItem { name, groups, ..kept };
+        check_room(cx, account, previous.as_ref(), &item)?;
+        let version = cx.storage.roster_put(account, &item)?;
+        self.pep_recheck(cx, account, &item.jid)?;
+        self.push_item(cx, account, item_element(&item), &version.to_string());
         Ok(())
     }
 
+    /// §2.5.2: removes a contact, and with it all subscriptions.
     fn roster_remove(
         &mut self,
         cx: &mut Cx,
         account: &BareJid,
-        contact: &BareJid,
+        jid: &BareJid,
     ) -> Result<(), StanzaError> {
-        let roster = self.roster(cx, account)?;
-        if !cx.storage.roster_remove(account, contact)? {
-            // §2.5.3
-            return Err(Condition::ItemNotFound.into());
+        let contact = Contact::read(cx, account, jid)?;
+        if contact.standing.pending_in && contact.item.is_some() {
+            cx.storage.request_remove(account, jid)?;
         }
-        roster.remove(contact);
-        let element = Element::new("item", ns::ROSTER)
-            .with_attr("jid", contact.as_str())
-            .with_attr("subscription", "remove");
-        self.push_item(cx, account, element);
+        let version = cx.storage.roster_remove(account, jid)?;
+        // §2.5.3
+        let version = version.ok_or(Condition::ItemNotFound)?;
+        self.note_subscription(account, jid, Subscription::None);
+        self.push_item(cx, account, removed_element(jid), &version.to_string());
+        self.break_off(cx, &contact);
         Ok(())
     }
 
     /// A roster push (§2.1.6) to all interested sessions; nobody waits for their answers.
-    fn push_item(&self, cx: &mut Cx, account: &BareJid, item: Element) {
-        let id = cx.random_hex(8);
-        let push = Stanza::new(StanzaKind::Iq(IqType::Set), account.as_jid().clone(), None)
-            .with_id(Some(id))
-            .with_child(Element::new("query", ns::ROSTER).with_child(item));
+    pub(super) fn push_item(&self, cx: &mut Cx, account: &BareJid, item: Element, version: &str) {
+        let push = roster_push(cx, account, item, version);
+        let mut interested = self.sessions_in(account).filter(|(_, s)| s.wants_roster).peekable();
+        if interested.peek().is_none() {
+            return;
+        }
         let envelope = Envelope::new(&push);
-        for (id, session) in self.sessions_in(account).filter(|(_, s)| s.wants_roster) {
+        for (id, session) in interested {
             cx.out.push_envelope(id, &envelope, &session.to);
         }
     }
 }
 
-fn item_element(item: &RosterItem) -> Element {
+fn roster_push(cx: &mut Cx, account: &BareJid, item: Element, version: &str) -> Stanza {
+    let id = cx.random_hex(8);
+    let query = Element::new("query", ns::ROSTER).with_attr("ver", version);
+    Stanza::new(StanzaKind::Iq(IqType::Set), account.as_jid().clone(), None)
+        .with_id(Some(id))
+        .with_child(query.with_child(item))
+}
+
+/// What a client lacks that says that it has `known`.
+fn lack(known: Option<&str>, current: &RosterVersion) -> Lack {
+    let parse = |text: &str| {
+        let (epoch, number) = text.split_once('.')?;
+        Some((epoch.parse::<i64>().ok()?, number.parse::<i64>().ok()?))
+    };
+    match known.and_then(parse) {
+        Some((epoch, _)) if epoch != current.epoch => Lack::Everything,
+        Some((_, number)) if number == current.number => Lack::Nothing,
+        Some((_, number)) if (current.oldest..current.number).contains(&number) => {
+            Lack::Since(number)
+        }
+        _ => Lack::Everything,
+    }
+}
+
+/// Refuses an item that the roster has no room for.
+pub(super) fn check_room(
+    cx: &mut Cx,
+    account: &BareJid,
+    previous: Option<&RosterItem>,
+    item: &RosterItem,
+) -> Result<(), StanzaError> {
+    let (items, text_bytes) = cx.storage.roster_size(account, GROUP_FRAME_BYTES)?;
+    let items_max = cx.config.limits.roster_items;
+    if previous.is_none() && items_max > 0 && items >= items_max {
+        return Err(Condition::ResourceConstraint.into());
+    }
+    // The whole roster has to fit into an outbox, or its owner could never read it again.
+    let bytes_before = text_bytes + items * ITEM_FRAME_BYTES;
+    let bytes = bytes_before + item_bytes(item) - previous.map_or(0, item_bytes);
+    let bytes_max = cx.config.limits.outbox_bytes / OUTBOX_SHARE;
+    if bytes_max > 0 && bytes > bytes_max && bytes > bytes_before {
+        return Err(Condition::ResourceConstraint.into());
+    }
+    Ok(())
+}
+
+/// A contact of which nothing is known but its address.
+pub(super) fn new_item(jid: BareJid) -> RosterItem {
+    RosterItem {
+        jid,
+        name: None,
+        groups: Vec::new(),
+        subscription: Subscription::None,
+        ask: false,
+        approved: false,
+    }
+}
+
+/// `<item/>` (§2.1.2), its attributes as in the examples there.
+pub(super) fn item_element(item: &RosterItem) -> Element {
     let mut element = Element::new("item", ns::ROSTER)
         .with_attr("jid", item.jid.as_str())
         .with_attr_opt("name", item.name.as_deref())
-        .with_attr("subscription", subscription_str(item.subscription));
+        .with_attr("subscription", item.subscription.as_str())
+        .with_attr_opt("ask", item.ask.then_some("subscribe"))
+        .with_attr_opt("approved", item.approved.then_some("true"));
     for group in &item.groups {
         element.push(Element::new("group", ns::ROSTER).with_text(group));
     }
     element
 }
 
-fn subscription_str(subscription: Subscription) -> &'static str {
-    match subscription {
-        Subscription::None => "none",
-        Subscription::To => "to",
-        Subscription::From => "from",
-        Subscription::Both => "both",
-    }
+fn removed_element(jid: &BareJid) -> Element {
+    Element::new("item", ns::ROSTER)
+        .with_attr("jid", jid.as_str())
+        .with_attr("subscription", "remove")
 }
 
 /// What an item takes in a roster result, before escaping.
@@ -308,5 +360,29 @@ mod tests {
         let names: Vec<_> = (0..=GROUPS_MAX).map(|n| n.to_string()).collect();
         let many: Vec<_> = names.iter().map(String::as_str).collect();
         check(&[grouped(&many)], &Err(C::NotAcceptable));
+    }
+
+    #[test]
+    fn versions_that_clients_name() {
+        let current = RosterVersion { epoch: 7, number: 20, oldest: 10 };
+        let never = RosterVersion::default();
+        for (known, version, want) in [
+            (None, &current, Lack::Everything),
+            (Some(""), &current, Lack::Everything),
+            (Some("7.20"), &current, Lack::Nothing),
+            (Some("7.19"), &current, Lack::Since(19)),
+            (Some("7.10"), &current, Lack::Since(10)),
+            (Some("7.9"), &current, Lack::Everything),
+            (Some("7.21"), &current, Lack::Everything),
+            (Some("7.-1"), &current, Lack::Everything),
+            (Some("6.20"), &current, Lack::Everything),
+            (Some("0.0"), &current, Lack::Everything),
+            (Some("7.20.1"), &current, Lack::Everything),
+            (Some("other"), &current, Lack::Everything),
+            (Some("0.0"), &never, Lack::Nothing),
+            (Some("7.20"), &never, Lack::Everything),
+        ] {
+            assert_eq!(lack(known, version), want, "{known:?}");
+        }
     }
 }

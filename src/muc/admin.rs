@@ -2,19 +2,19 @@
 //! §10.8, §17.4). The items of one set are all done or none: everything is checked, then written,
 //! then changed, then told, in the order that each section demands (WIRE 25).
 
-use super::changes::{AffiliationChanges, RoleChanges, Verdict};
+use super::changes::{AffiliationChanges, RoleChanges};
+use super::dispatch::Request;
 use super::nicks::{NickChanges, check_reservable};
 use super::privilege::{self, Rank};
 use super::room::Room;
 use super::{check_reason, invite};
 use crate::cx::Cx;
-use crate::ids::Target;
 use crate::storage::AffiliationEntry;
 use crate::xml::Element;
-use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, Stanza, StanzaError, ns};
+use crate::xmpp::{Affiliation, BareJid, Condition, Jid, Role, StanzaError, ns};
 
-/// Bytes of addresses, nicks and reasons in the affiliation list of a room.
-const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the tags of an item in a list, at most.
+const ITEM_TAGS_BYTES: usize = 70;
 
 /// A decided set: nothing in it is refused any more.
 #[derive(Default)]
@@ -125,15 +125,10 @@ impl Room {
     }
 
     /// A set.
-    pub fn admin_set(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        query: &Element,
-    ) -> Result<(), StanzaError> {
+    pub fn admin_set(&mut self, cx: &mut Cx, request: &Request<'_>) -> Result<(), StanzaError> {
+        let Request { origin, stanza, .. } = *request;
         self.backlog.check()?;
-        let plan = self.plan(cx, &stanza.from, query)?;
+        let plan = self.plan(cx, &stanza.from, request.payload)?;
         let actor = self.actor(&stanza.from);
         self.store_affiliations(cx, &plan.affiliations)?;
         self.store_nicks(cx, &plan.affiliations, &plan.nicks)?;
@@ -141,13 +136,7 @@ impl Room {
         self.take_nicks(&plan.nicks);
         let verdicts = self.verdicts(&plan.roles, &plan.affiliations, &[321]);
         let here = self.present_among(&plan.affiliations);
-
-        // §8.2: those who are kicked first, then the result, then all others.
-        let (kicks, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(Verdict::is_kick);
-        let kicked = self.take_out(cx, &kicks, Some(&actor));
-        cx.reply(origin, stanza, None);
-        self.tell_taken_out(cx, &kicked, Some(&actor));
-        self.execute(cx, others, Some(&actor));
+        self.execute_with(cx, verdicts, Some(&actor), |cx| cx.reply(origin, stanza, None));
         for (jid, (affiliation, reason)) in &plan.affiliations {
             let before = old.get(jid).map_or(Affiliation::None, |entry| entry.affiliation);
             if self.versions.is_untold(jid) {
@@ -303,8 +292,9 @@ impl Room {
         nicks: &NickChanges,
     ) -> Result<(), StanzaError> {
         let bytes = |entry: &AffiliationEntry| {
-            let texts = [entry.nick.as_deref(), entry.reason.as_deref()];
-            entry.jid.as_str().len() + texts.into_iter().flatten().map(str::len).sum::<usize>()
+            let texts = [Some(entry.jid.as_str()), entry.nick.as_deref(), entry.reason.as_deref()];
+            let texts = texts.into_iter().flatten();
+            ITEM_TAGS_BYTES + texts.map(super::escaped_bytes).sum::<usize>()
         };
         let (mut before, mut after) = (0, 0);
         for (jid, change) in changes {
@@ -315,12 +305,10 @@ impl Room {
                 after += bytes(&AffiliationEntry { nick, ..entry });
             }
         }
-        let is_limited = cx.config.limits.room_affiliations > 0 && after > before;
-        let all = || self.affiliations.values().map(bytes).sum::<usize>();
-        if is_limited && all() + after - before > LIST_BYTES_MAX {
-            let error = StanzaError::new(Condition::ResourceConstraint);
-            return Err(error.with_text("the texts in the lists of the room are too long"));
+        if after <= before {
+            return Ok(());
         }
-        Ok(())
+        let all: usize = self.affiliations.values().map(bytes).sum();
+        super::check_answer_bytes(&cx.config, all + after - before)
     }
 }

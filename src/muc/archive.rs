@@ -15,7 +15,7 @@
 use super::history::Said;
 use super::occupant::Occupant;
 use super::room::Room;
-use super::subject;
+use super::{retract, subject};
 use crate::archives::{self, Archive, read_message};
 use crate::config::Config;
 use crate::cx::{Cx, Now};
@@ -115,7 +115,8 @@ impl Room {
         Ok(())
     }
 
-    /// Keeps a message that is about to be sent to all for those who come later.
+    /// Keeps a message that is about to be sent to all for those who come later; of one that is
+    /// not to be kept, no more than moderators need to take it back.
     pub fn remember(
         &mut self,
         cx: &Cx,
@@ -123,14 +124,18 @@ impl Room {
         message: &Stanza,
         envelope: &Envelope,
     ) {
-        if !is_replayed(message) {
-            return;
-        }
         let said = Said {
             id: stanza_id(&self.jid, message).to_owned(),
             author: author.map(|author| author.occupant.id.clone()),
             unix_ms: cx.now.unix_ms,
         };
+        if !is_replayed(message) {
+            if message.child("body", ns::CLIENT).is_some() {
+                let emptied = Stanza { id: None, ..retract::emptied(&self.jid, message) };
+                self.history.pass(said, Envelope::new(&emptied));
+            }
+            return;
+        }
         let messages_max = self.options.history_messages as usize;
         let bytes_max = cx.config.limits.room_history_bytes;
         self.history.push(&self.jid, said, envelope, messages_max, bytes_max);

@@ -1,4 +1,5 @@
-//! Who has asked those in charge for something: voice (voice.rs), membership (register.rs). Each
+//! Who has asked those in charge for something: voice (voice_requests.rs),
+//! membership (register.rs). Each
 //! request is a message to several people, so one account makes one a minute, and a room passes on
 //! only so many of them.
 

@@ -85,7 +85,7 @@ struct Item {
     /// The affiliation list changed with it.
     step: Option<Step>,
     /// The turn that put it down.
-    queued_ms: u64,
+    queued_turn: u64,
     /// Serialised for each audience, and which look of the occupant that was.
     audiences: Audiences,
     look: u64,
@@ -245,8 +245,8 @@ impl Room {
 
     fn queue(&mut self, cx: &Cx, news: News, saying: Saying, step: Option<Step>) {
         let number = self.next_count();
-        let (queued_ms, audiences) = (cx.now.mono_ms, Audiences::default());
-        self.backlog.put(number, Item { news, saying, step, queued_ms, audiences, look: 0 });
+        let (queued_turn, audiences) = (cx.storage.turn_number(), Audiences::default());
+        self.backlog.put(number, Item { news, saying, step, queued_turn, audiences, look: 0 });
     }
 
     /// The presence of an occupant is to be told, as it will be then.
@@ -272,8 +272,8 @@ impl Room {
         let affiliation = entry.map(|entry| entry.affiliation).unwrap_or_default();
         let message = self.absent_message(account, affiliation, item.saying.reason.as_deref());
         let (news, saying) = (News::Absent { message }, Saying::default());
-        let (step, queued_ms, audiences) = (Some(step), item.queued_ms, Audiences::default());
-        self.backlog.put(number, Item { news, saying, step, queued_ms, audiences, look: 0 });
+        let (step, queued_turn, audiences) = (Some(step), item.queued_turn, Audiences::default());
+        self.backlog.put(number, Item { news, saying, step, queued_turn, audiences, look: 0 });
     }
 
     /// The farewell of an occupant is to be told; its presence is not, any more.
@@ -390,12 +390,12 @@ impl Room {
 
     /// A commit is lost, and the room is as it was: why something was done in this turn is not
     /// said, for it was not done.
-    pub fn forget_turn(&mut self, now_ms: u64) {
+    pub fn forget_turn(&mut self, turn: u64) {
         let mut backlog = std::mem::take(&mut self.backlog);
         backlog.items.retain(|_, item| {
-            item.queued_ms != now_ms || !matches!(item.news, News::Absent { .. })
+            item.queued_turn != turn || !matches!(item.news, News::Absent { .. })
         });
-        for item in backlog.items.values_mut().filter(|item| item.queued_ms == now_ms) {
+        for item in backlog.items.values_mut().filter(|item| item.queued_turn == turn) {
             item.saying = Saying::default();
             item.step = None;
             item.audiences = Audiences::default();

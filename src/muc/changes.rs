@@ -31,9 +31,18 @@ pub struct Verdict {
 
 impl Verdict {
     /// True for a kick: the order of §8.2 differs from all others.
-    pub fn is_kick(&self) -> bool {
+    fn is_kick(&self) -> bool {
         self.codes == [307]
     }
+}
+
+/// A verdict that has been carried out and is to be told.
+struct Changed<'a> {
+    verdict: &'a Verdict,
+    /// Before it.
+    saw_jids: bool,
+    /// Before it.
+    was_shown: bool,
 }
 
 impl Room {
@@ -102,7 +111,7 @@ impl Room {
             };
             if !is_same {
                 cx.storage.room_affiliation(&self.jid, &entry)?;
-                self.written_ms = Some(cx.now.mono_ms);
+                self.mark_written(cx);
             }
         }
         let versioned = self.versioned(changes);
@@ -172,20 +181,37 @@ impl Room {
         self.execute(cx, verdicts, None);
     }
 
-    /// Carries out verdicts that are no kicks. Those who are taken out go first, so that nobody who
-    /// is about to go hears of the others.
+    /// Carries out verdicts, of which nobody waits for a result.
     pub fn execute(&mut self, cx: &mut Cx, verdicts: Vec<Verdict>, actor: Option<&Actor>) {
+        self.execute_with(cx, verdicts, actor, |_| {});
+    }
+
+    /// Carries out verdicts: those who are kicked hear of it, then `reply` is called (§8.2), then
+    /// all others hear. Everything is changed before it is told, so that nobody is told anything
+    /// by a right that it has just lost; and nobody who is about to go hears of the others.
+    pub fn execute_with(
+        &mut self,
+        cx: &mut Cx,
+        verdicts: Vec<Verdict>,
+        actor: Option<&Actor>,
+        reply: impl FnOnce(&mut Cx),
+    ) {
         let is_removal = |verdict: &Verdict| verdict.role == Role::None;
         let (removals, others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(is_removal);
-        let removed = self.take_out(cx, &removals, actor);
+        let (kicks, removals): (Vec<_>, Vec<_>) = removals.into_iter().partition(Verdict::is_kick);
+        let mut removed = self.take_out(cx, &kicks, actor);
+        let changed: Vec<_> =
+            others.iter().filter_map(|verdict| self.change(cx, verdict)).collect();
+        reply(cx);
+        removed.extend(self.take_out(cx, &removals, actor));
         self.tell_taken_out(cx, &removed, actor);
-        for verdict in &others {
-            self.change(cx, verdict);
+        for change in &changed {
+            self.tell_changed(cx, change);
         }
     }
 
     /// The first half of a removal: occupants are taken out, and hear of it (§8.2).
-    pub fn take_out<'a>(
+    fn take_out<'a>(
         &mut self,
         cx: &mut Cx,
         removals: &'a [Verdict],
@@ -201,7 +227,7 @@ impl Room {
     }
 
     /// The second half: those who remain hear of it.
-    pub fn tell_taken_out(
+    fn tell_taken_out(
         &mut self,
         cx: &mut Cx,
         removed: &[(Occupant, &Verdict)],
@@ -214,16 +240,23 @@ impl Room {
         }
     }
 
-    /// An occupant has another role or affiliation: it hears of it, and all others.
-    fn change(&mut self, cx: &mut Cx, verdict: &Verdict) {
-        let Some(occupant) = self.occupant(verdict.key) else { return };
-        let saw_jids = self.sees_jids(occupant);
-        let was_shown = occupant.is_shown;
+    /// An occupant has another role or affiliation.
+    fn change<'a>(&mut self, cx: &Cx, verdict: &'a Verdict) -> Option<Changed<'a>> {
+        let occupant = self.occupant(verdict.key)?;
+        let (saw_jids, was_shown) = (self.sees_jids(occupant), occupant.is_shown);
         let is_shown = self.shows(verdict.role);
         self.set_affiliation(verdict);
-        let Some(occupant) = self.occupant_mut(verdict.key) else { return };
-        occupant.role = verdict.role;
+        let occupant = self.occupant_mut(verdict.key)?;
+        occupant.set_role(verdict.role, cx.storage.turn_number());
         occupant.is_shown = is_shown;
+        Some(Changed { verdict, saw_jids, was_shown })
+    }
+
+    /// It hears of it, and all others.
+    fn tell_changed(&mut self, cx: &mut Cx, change: &Changed<'_>) {
+        let Changed { verdict, saw_jids, was_shown } = *change;
+        let Some(occupant) = self.occupant(verdict.key) else { return };
+        let (is_shown, sees_jids) = (occupant.is_shown, self.sees_jids(occupant));
         let account = occupant.account.clone();
         let step = if is_shown { self.take_step(&account) } else { None };
         // An actor is named where somebody is taken out (§8.2, §9.1, §9.4).
@@ -232,8 +265,6 @@ impl Room {
         let own_step = notice.step.filter(|_| !self.must_wait(cx));
         self.tell_self_alone(cx, verdict.key, &Notice { step: own_step, ..notice });
         self.tell_change(cx, verdict.key, &notice, !was_shown);
-        let Some(occupant) = self.occupant(verdict.key) else { return };
-        let sees_jids = self.sees_jids(occupant);
         if was_shown && !is_shown {
             self.tell_hidden(cx, verdict.key);
         }

@@ -2,7 +2,7 @@
 //! and from what is implemented.
 
 use super::dispatch::ROUTES;
-use super::listing::{LIST_ITEMS_MAX, PAGE_ITEMS_MAX};
+use super::listing::{LIST_ITEMS_MAX, PAGE_ITEMS_MAX, room_for_items};
 use super::room::Room;
 use crate::config::{SLOW_MODE_SECONDS_MAX, Whois};
 use crate::cx::Cx;
@@ -73,7 +73,12 @@ const FIELDS: &[Field] = &[
     }),
     ("muc#roominfo_subjectmod", "Participants may change the subject", subject_mod),
     ("muc#roomconfig_changesubject", "Participants may change the subject", subject_mod),
-    ("muc#roominfo_occupants", "Occupants", |room, _| Some(room.occupants_count().to_string())),
+    ("muc#roominfo_occupants", "Occupants", |room, asker| {
+        // §6.4: it may be told; admins can list occupants from outside (§9.8).
+        let may_know =
+            room.shows_inside_to(asker) || room.affiliation_of(asker) >= Affiliation::Admin;
+        may_know.then(|| room.occupants_count().to_string())
+    }),
     ("muc#maxhistoryfetch", "Messages of history", |room, _| {
         Some(room.options.history_messages.to_string())
     }),
@@ -169,9 +174,11 @@ impl Room {
         let shown: Vec<&str> = shown.map(|occupant| occupant.jid.as_str()).collect();
         let wanted = Page::read(query)?;
         let items_max = if wanted.is_some() { PAGE_ITEMS_MAX } else { LIST_ITEMS_MAX };
-        let (page, set) =
-            wanted.clone().unwrap_or_default().cut(&shown, |occupant| occupant, items_max)?;
         let item = |jid: &&str| Element::new("item", ns::DISCO_ITEMS).with_attr("jid", *jid);
+        let mut has_room = room_for_items();
+        let fits = |jid: &&str| has_room(&item(jid));
+        let (page, set) =
+            wanted.clone().unwrap_or_default().cut(&shown, |jid| jid, items_max, fits)?;
         let items = page.iter().map(item).fold(items, Element::with_child);
         // XEP-0059 §2.2: of an empty list there are no pages.
         let is_part = !shown.is_empty() && (wanted.is_some() || page.len() < shown.len());

@@ -277,8 +277,12 @@ impl Muc {
             self.allowances.charge(&request.account, rows, cx.now);
         }
         self.settle(cx, index);
-        if let Some(payload) = result? {
-            cx.reply(origin, stanza, Some(payload));
+        if let Some(answer) = result? {
+            // Lists that are read whole: of occupants, of affiliations, of hats.
+            if matches!(&*payload.ns, ns::MUC_ADMIN | ns::MUC_OWNER | ns::COMMANDS) {
+                super::check_answer_bytes(&cx.config, super::written_bytes(&answer))?;
+            }
+            cx.reply(origin, stanza, Some(answer));
         }
         Ok(())
     }
@@ -365,9 +369,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::MUC_ADMIN,
         kind: IqType::Set,
         feature: None,
-        handler: |room, cx, request| {
-            room.admin_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
-        },
+        handler: |room, cx, request| room.admin_set(cx, request).map(|()| None),
     },
     Route {
         name: "query",
@@ -381,9 +383,7 @@ pub const ROUTES: &[Route] = &[
         ns: ns::MUC_OWNER,
         kind: IqType::Set,
         feature: None,
-        handler: |room, cx, request| {
-            room.owner_set(cx, request.origin, request.stanza, request.payload).map(|()| None)
-        },
+        handler: |room, cx, request| room.owner_set(cx, request).map(|()| None),
     },
     Route {
         name: "command",

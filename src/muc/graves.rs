@@ -1,7 +1,12 @@
 //! The end of a room (XEP-0045 §10.9), and what is remembered of it. The name of a stored room is
 //! kept for `rooms.tombstone_days`: whoever comes is told that the room is gone, where people meet
 //! now and why, as far as its owner said so. Its owners and server admins may make a room of that
-//! name at once; all others when the time is over. A temporary room leaves nothing.
+//! name at once, and it is remembered until that is configured; all others when the time is over.
+//! A temporary room leaves nothing.
+//!
+//! Each account has a share of what is remembered (storage/graves.rs), so that whoever makes and
+//! destroys many rooms makes those of others no sooner forgotten; operators and server admins have
+//! all of it.
 
 use std::borrow::Cow;
 
@@ -16,17 +21,37 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Room {
     /// Destroys the room: it is no longer stored, its name is kept, and those who are in hear of
-    /// it by `destroy` (`muc#user`).
-    pub fn end(&mut self, cx: &mut Cx, destroy: &Element) -> Result<(), StorageError> {
+    /// it by `destroy` (`muc#user`). `by` is who wants it, if not the operator.
+    pub fn end(
+        &mut self,
+        cx: &mut Cx,
+        by: Option<&BareJid>,
+        destroy: &Element,
+    ) -> Result<(), StorageError> {
         if self.is_stored {
-            self.bury(cx, destroy)?;
+            let by = by.filter(|account| !self.is_server_admin(account));
+            self.bury(cx, by, destroy)?;
             cx.storage.room_remove(&self.jid)?;
         }
         self.remove_all(cx, destroy);
         Ok(())
     }
 
-    fn bury(&self, cx: &mut Cx, destroy: &Element) -> Result<(), StorageError> {
+    /// The room that waits for its configuration is about to be one: what had its name before is
+    /// no longer remembered. One that is never configured has changed nothing.
+    pub fn take_name(&self, cx: &mut Cx) -> Result<(), StorageError> {
+        if self.lock.as_ref().is_some_and(|lock| lock.has_grave) {
+            cx.storage.grave_remove(&self.jid)?;
+        }
+        Ok(())
+    }
+
+    fn bury(
+        &self,
+        cx: &mut Cx,
+        by: Option<&BareJid>,
+        destroy: &Element,
+    ) -> Result<(), StorageError> {
         let days = i64::from(cx.config.rooms.tombstone_days);
         if days == 0 {
             return Ok(());
@@ -43,7 +68,7 @@ impl Room {
             reason: reason.map(Element::text),
             owners: self.accounts_with(Affiliation::Owner).cloned().collect(),
         };
-        cx.storage.grave_put(&grave, cx.now.unix_ms)
+        cx.storage.grave_put(&grave, by, cx.now.unix_ms)
     }
 }
 
@@ -65,7 +90,7 @@ impl Muc {
 }
 
 /// Refuses an account that may not have the name of a destroyed room. True when it may, and there
-/// was one: it is to be forgotten then.
+/// was one: it is to be forgotten once the new room is configured.
 pub fn check_name(cx: &mut Cx, account: &BareJid, room: &BareJid) -> Result<bool, StanzaError> {
     let Some(grave) = grave_of(cx, room)? else { return Ok(false) };
     let may = grave.owners.contains(account) || cx.config.is_admin(account.as_str());

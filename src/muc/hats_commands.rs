@@ -36,6 +36,8 @@ const HUE_BYTES_MAX: usize = 32;
 const HATS_WORN_MAX: usize = 16;
 /// Hats worn in one room, by all together: `list-assigned` is one stanza.
 const HATS_ASSIGNED_MAX: usize = 2_000;
+/// Bytes of the tags of a row in a list, at most.
+const ROW_TAGS_BYTES: usize = 220;
 /// Random bytes that make a session id unique.
 const NONCE_BYTES: usize = 8;
 
@@ -368,6 +370,12 @@ fn create(room: &mut Room, cx: &mut Cx, asked: &Asked<'_>) -> Result<Outcome, St
     if known == Some(&hat) {
         return Ok(Outcome { warning: Some("the hat is like that"), ..Outcome::default() });
     }
+    let (others, worn) = (room.hats.iter(), room.hats.assigned());
+    let others = others.filter(|other| other.uri != hat.uri).chain([&hat]);
+    let list = others.map(|other| row_bytes(None, other)).sum();
+    let worn =
+        worn.map(|(jid, worn)| row_bytes(Some(jid), if worn.uri == hat.uri { &hat } else { worn }));
+    super::check_answer_bytes(&cx.config, worn.sum::<usize>().max(list))?;
     if room.is_stored {
         cx.storage.room_hat_put(&room.jid, &hat)?;
     }
@@ -401,6 +409,9 @@ fn assign(room: &mut Room, cx: &mut Cx, asked: &Asked<'_>) -> Result<Outcome, St
         let error = StanzaError::new(Condition::ResourceConstraint);
         return Err(error.with_text("too many hats are worn"));
     }
+    let worn = room.hats.assigned().map(|(jid, hat)| row_bytes(Some(jid), hat)).sum::<usize>();
+    let new = room.hats.get(&uri).map_or(0, |hat| row_bytes(Some(&jid), hat));
+    super::check_answer_bytes(&cx.config, worn + new)?;
     if room.is_stored {
         cx.storage.room_hat_give(&room.jid, &jid, &uri)?;
     }
@@ -431,6 +442,13 @@ fn list(room: &Room) -> Form {
         let hue = hat.hue.as_deref().unwrap_or_default();
         table.row(&[(TITLE, &hat.title), (URI, &hat.uri), (HUE, hue)])
     })
+}
+
+/// Bytes of the row of a hat, and of who wears it, in a list.
+fn row_bytes(jid: Option<&BareJid>, hat: &Hat) -> usize {
+    let hue = hat.hue.as_deref().unwrap_or_default();
+    let texts = [jid.map_or("", BareJid::as_str), &hat.title, &hat.uri, hue];
+    ROW_TAGS_BYTES + texts.into_iter().map(super::escaped_bytes).sum::<usize>()
 }
 
 /// §3.7

@@ -3,6 +3,9 @@
 //!
 //! Each message is kept as it was serialised for all, with its delay added; a join only copies
 //! bytes. The subject is no part of it (§7.2.13).
+//!
+//! What is not to be kept (XEP-0334 §4.1) is no part of it either, but for a while the room knows
+//! that it was said and by whom: the hint is no way past moderators.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -31,12 +34,17 @@ struct Entry {
     chars: usize,
 }
 
+/// Messages that are not kept, of which there is something known.
+const PASSED_MESSAGES_MAX: usize = 100;
+
 /// The messages, oldest first.
 #[derive(Default)]
 pub struct History {
     entries: VecDeque<Entry>,
     /// Invariant: the lengths of all envelopes together.
     bytes: usize,
+    /// The latest ones that are not kept, without what they say.
+    passed: VecDeque<Entry>,
 }
 
 /// What a newcomer asks for (§7.2.14); all of it holds at once.
@@ -93,15 +101,24 @@ impl History {
         self.trim(messages_max, bytes_max);
     }
 
+    /// Remembers that there was a message which is not kept; `emptied` says nothing any more.
+    pub fn pass(&mut self, said: Said, emptied: Envelope) {
+        if self.passed.len() >= PASSED_MESSAGES_MAX {
+            self.passed.pop_front();
+        }
+        self.passed.push_back(Entry { said, envelope: emptied, chars: 0 });
+    }
+
     /// The message with this id: the occupant id of its author, and how it is sent.
     pub fn find(&self, id: &str) -> Option<(Option<&str>, &Envelope)> {
-        let entry = self.entries.iter().find(|entry| entry.said.id == id)?;
+        let mut all = self.entries.iter().chain(&self.passed);
+        let entry = all.find(|entry| entry.said.id == id)?;
         Some((entry.said.author.as_deref(), &entry.envelope))
     }
 
     /// What an occupant has said is nobody's: its account is gone.
     pub fn forget_author(&mut self, occupant_id: &str) {
-        for entry in &mut self.entries {
+        for entry in self.entries.iter_mut().chain(&mut self.passed) {
             if entry.said.author.as_deref() == Some(occupant_id) {
                 entry.said.author = None;
             }
@@ -110,7 +127,11 @@ impl History {
 
     /// Puts another message in the place of the one with this id, if it is here.
     pub fn replace(&mut self, room: &BareJid, id: &str, message: &Envelope) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.said.id == id) else { return };
+        let has_id = |entry: &&mut Entry| entry.said.id == id;
+        if let Some(passed) = self.passed.iter_mut().find(has_id) {
+            passed.envelope = message.clone();
+        }
+        let Some(entry) = self.entries.iter_mut().find(has_id) else { return };
         self.bytes -= entry.envelope.len();
         entry.envelope = message.with_last_child("message", &delay(room, entry.said.unix_ms));
         entry.chars = entry.envelope.chars_count();
@@ -178,6 +199,27 @@ mod tests {
         let kept = history(30, 20, one * 3 + 1);
         assert_eq!((kept.entries.len(), kept.bytes), (3, one * 3));
         assert_eq!(history(3, 20, 1).entries.len(), 0);
+    }
+
+    #[test]
+    fn what_passes_is_found_for_a_while_and_never_replayed() {
+        let mut history = history(1, 20, 0);
+        let room = BareJid::parse("room@c").expect("an address");
+        let kind = StanzaKind::Message(MessageType::Groupchat);
+        let stanza = Stanza::new(kind, room.clone().into(), None);
+        let emptied = Envelope::new(&stanza.with_child(Element::new("x", ns::SID)));
+        for number in 0..=PASSED_MESSAGES_MAX {
+            let said = Said { id: format!("p{number}"), author: Some("o".into()), unix_ms: 0 };
+            history.pass(said, emptied.clone());
+        }
+        assert!(history.find("p0").is_none());
+        assert_eq!(history.find("p1").map(|(author, _)| author), Some(Some("o")));
+        assert_eq!((history.entries.len(), history.passed.len()), (1, PASSED_MESSAGES_MAX));
+        history.forget_author("o");
+        history.replace(&room, "p1", &emptied.with_last_child("message", &delay(&room, 0)));
+        let found = history.find("p1").map(|(author, envelope)| (author, envelope.to_vec()));
+        assert!(found.is_some_and(|(author, xml)| author.is_none() && xml != emptied.to_vec()));
+        assert_eq!(history.select(wish(&[]), 5).count(), 1);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Room {
         self.clear_nick(cx, nick);
         let key = match self.occupant_like(nick).map(|occupant| occupant.key) {
             Some(key) => key,
-            None => self.add_occupant(join.seat_jid.clone(), join.account.clone()),
+            None => self.add_occupant(cx, join.seat_jid.clone(), join.account.clone()),
         };
         self.add_seat(key, session_jid, join.target, payload);
         self.welcome(cx, key, join);

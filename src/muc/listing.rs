@@ -4,14 +4,13 @@
 //! there or not (XEP-0059 §2.4).
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 
 use super::Muc;
 use crate::allowance::DEAR_ROW;
 use crate::cx::Cx;
 use crate::storage::StorageError;
 use crate::xml::Element;
-use crate::xml::writer::write_element;
 use crate::xmpp::rsm::{From, Page, Set};
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
@@ -117,25 +116,13 @@ impl Listing<'_> {
     }
 }
 
-/// Which of the items of a page there is room for: the first ones, or the last ones of a page that
-/// was asked for backwards. One is always shown, so that whoever pages gets on.
-pub fn fitting(items: &[Element], is_backwards: bool) -> Range<usize> {
-    let bytes_of = |item: &Element| {
-        let mut bytes = Vec::new();
-        write_element(&mut bytes, item, ns::CLIENT);
-        bytes.len()
-    };
+/// Says of one item after the other whether there is room for it in a list.
+pub fn room_for_items() -> impl FnMut(&Element) -> bool {
     let mut bytes = 0;
-    let mut fits = |item: &Element| {
-        bytes += bytes_of(item);
+    move |item| {
+        bytes += super::written_bytes(item);
         bytes <= LIST_BYTES_MAX
-    };
-    let count = match is_backwards {
-        true => items.iter().rev().take_while(|item| fits(item)).count(),
-        false => items.iter().take_while(|item| fits(item)).count(),
-    };
-    let count = count.max(1).min(items.len());
-    if is_backwards { items.len() - count..items.len() } else { 0..count }
+    }
 }
 
 impl Muc {
@@ -163,7 +150,7 @@ impl Muc {
 
         let read_count = rooms.len();
         let items: Vec<_> = rooms.iter().map(|(local, name)| listing.item(local, name)).collect();
-        let shown = fitting(&items, matches!(from, From::Before(_) | From::End));
+        let shown = from.fitting(&items, room_for_items());
         let rooms = &rooms[shown.clone()];
         let items = items.into_iter().skip(shown.start).take(shown.len());
         let mut list = items.fold(Element::new("query", ns::DISCO_ITEMS), Element::with_child);

@@ -128,12 +128,12 @@ impl Muc {
         let reason = reason.map(|text| Element::new("reason", ns::MUC_USER).with_text(text));
         let destroy = Element::new("destroy", ns::MUC_USER).with_child_opt(reason);
         if let Some(index) = self.by_jid.get(jid.as_str()).copied() {
-            self.rooms[index].end(cx, &destroy)?;
+            self.rooms[index].end(cx, None, &destroy)?;
             self.settle(cx, index);
             return Ok(true);
         }
         let Some(stored) = cx.storage.room(jid)? else { return Ok(false) };
-        Room::load(cx, stored)?.end(cx, &destroy)?;
+        Room::load(cx, stored)?.end(cx, None, &destroy)?;
         Ok(true)
     }
 }

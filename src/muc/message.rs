@@ -102,13 +102,18 @@ impl Room {
         }
     }
 
+    /// A message of the room itself, with an id that is new; to nobody yet.
+    pub fn own_message(&self, cx: &mut Cx, kind: MessageType, payload: Element) -> Stanza {
+        let id = super::ids::stanza_id(cx.entropy.as_mut());
+        let message = Stanza::new(StanzaKind::Message(kind), self.jid.clone().into(), None);
+        message.with_id(Some(id)).with_child(payload)
+    }
+
     /// Tells all occupants something by status codes (§10.2.1).
     pub fn tell_status(&self, cx: &mut Cx, codes: &[u16]) {
         let x = Element::new("x", ns::MUC_USER);
         let x = codes.iter().fold(x, |x, code| x.with_child(super::presence::status(*code)));
-        let kind = StanzaKind::Message(MessageType::Groupchat);
-        let id = super::ids::stanza_id(cx.entropy.as_mut());
-        let message = Stanza::new(kind, self.jid.clone().into(), None).with_id(Some(id));
-        self.push_to_all(cx, &Envelope::new(&message.with_child(x)));
+        let message = self.own_message(cx, MessageType::Groupchat, x);
+        self.push_to_all(cx, &Envelope::new(&message));
     }
 }

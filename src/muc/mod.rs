@@ -12,7 +12,8 @@
 //! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
 //! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
 //! | what is kept | `archive`, `archive_query`, `retract`, `moderate` |
-//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions`, `voice`, `voices` |
+//! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions` |
+//! | who has voice | `voice_requests`, `voice_kept` |
 //! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
 //! | who belongs to it | `register`, `nicks`, `invite`, `asked` |
 
@@ -58,8 +59,8 @@ mod tests;
 mod unique;
 mod vcard;
 mod versions;
-mod voice;
-mod voices;
+mod voice_kept;
+mod voice_requests;
 
 use std::collections::HashMap;
 
@@ -72,6 +73,7 @@ use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::timers::TimerKey;
 use crate::xml::Element;
+use crate::xml::writer::write_element;
 use crate::xmpp::{
     Affiliation, BareJid, Condition, ErrorType, IqType, Jid, PresenceType, Stanza, StanzaError,
     StanzaKind, ns,
@@ -86,6 +88,8 @@ pub use service::disco_info as service_disco_info;
 
 /// When a room could not be stored at the end of its lock, it is tried again after this long.
 const UNLOCK_RETRY_MS: u64 = 60_000;
+/// From so many occupants on a join may have to wait.
+const CROWD_OCCUPANTS_MIN: usize = 50;
 
 /// The rooms that a session is in.
 struct Visits {
@@ -119,6 +123,39 @@ pub struct Muc {
     is_closed: bool,
 }
 
+/// Bytes of an answer that is not read in pages, at most.
+const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of an answer: no more than half of what may wait for a client (`limits.outbox_bytes`), or
+/// asking would cut it off.
+fn answer_bytes_max(config: &Config) -> usize {
+    match config.limits.outbox_bytes {
+        0 => ANSWER_BYTES_MAX,
+        bytes => ANSWER_BYTES_MAX.min(bytes / 2),
+    }
+}
+
+/// Refuses an answer that is too long, or what would make one so.
+fn check_answer_bytes(config: &Config, bytes: usize) -> Result<(), StanzaError> {
+    if bytes <= answer_bytes_max(config) {
+        return Ok(());
+    }
+    Err(StanzaError::new(Condition::ResourceConstraint).with_text("the list is too long"))
+}
+
+/// Bytes of an element as it is sent.
+fn written_bytes(element: &Element) -> usize {
+    let mut bytes = Vec::new();
+    write_element(&mut bytes, element, ns::CLIENT);
+    bytes.len()
+}
+
+/// Bytes of a text as it is sent, at most.
+fn escaped_bytes(text: &str) -> usize {
+    let bytes_of = |byte: u8| if b"<>&'\"\t\n\r".contains(&byte) { 6 } else { 1 };
+    text.bytes().map(bytes_of).sum()
+}
+
 /// Refuses a text that is longer than `limits.room_text_bytes`.
 fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
     let max = config.limits.room_text_bytes;
@@ -132,6 +169,23 @@ fn check_text_len(config: &Config, bytes: usize) -> Result<(), StanzaError> {
 /// sending it again does not help, whatever is changed in it).
 fn not_in_room() -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_type(ErrorType::Cancel)
+}
+
+fn is_join(stanza: &Stanza) -> bool {
+    stanza.kind == StanzaKind::Presence(PresenceType::Available)
+        && stanza.child("x", ns::MUC).is_some()
+}
+
+/// WIRE 7: clients know by it that a join was refused.
+fn mark_refusal(error: &mut StanzaError) {
+    error.extra_mut().payload = Some(Element::new("x", ns::MUC));
+}
+
+/// The refusal of a join that was asked for too late.
+pub fn refusal_of_join() -> StanzaError {
+    let mut error = StanzaError::new(Condition::ServiceUnavailable);
+    mark_refusal(&mut error);
+    error
 }
 
 /// The text of a `<reason/>`: `None` when it is absent or empty.
@@ -157,8 +211,7 @@ impl Muc {
     ) -> Result<(), StanzaError> {
         let Some(to) = stanza.to.clone() else { return Ok(()) };
         let is_answer = stanza.kind.is_error() || stanza.kind == StanzaKind::Iq(IqType::Result);
-        let is_join = stanza.kind == StanzaKind::Presence(PresenceType::Available)
-            && stanza.child("x", ns::MUC).is_some();
+        let is_join = is_join(&stanza);
         let result = if self.is_closed {
             dispatch::refuse_closed(&stanza, &to, is_join)
         } else if to.local().is_none() {
@@ -171,13 +224,22 @@ impl Muc {
             Err(_) if is_answer => Ok(()),
             Err(mut error) => {
                 if is_join {
-                    // WIRE 7: clients know by it that a join was refused.
-                    error.extra_mut().payload = Some(Element::new("x", ns::MUC));
+                    mark_refusal(&mut error);
                 }
                 Err(error)
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// True for a join into a room of so many that what it causes is better spread over time.
+    pub fn is_join_into_crowd(&self, stanza: &Stanza) -> bool {
+        is_join(stanza)
+            && stanza
+                .to
+                .as_ref()
+                .and_then(|to| self.live(to))
+                .is_some_and(|index| self.rooms[index].occupants_count() >= CROWD_OCCUPANTS_MIN)
     }
 
     /// A session is gone, or sent unavailable presence to nobody in particular: it leaves all its
@@ -232,11 +294,11 @@ impl Muc {
 
     /// Storage lost this turn's writes: rooms that were written in it are read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
-        let now_ms = cx.now.mono_ms;
+        let turn = cx.storage.turn_number();
         for (_, room) in &mut self.rooms {
-            if room.written_ms == Some(now_ms) {
-                room.read_again(cx);
-                room.forget_turn(now_ms);
+            if room.written_turn == Some(turn) {
+                room.read_again(cx, turn);
+                room.forget_turn(turn);
             }
         }
     }

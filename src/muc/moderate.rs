@@ -13,7 +13,7 @@ use super::{check_reason, ids, privilege};
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
-use crate::xmpp::{Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{Condition, MessageType, Stanza, StanzaError, ns};
 
 /// What a request asks for: the message, and why.
 fn read<'a>(request: &'a Request<'_>) -> Result<(&'a str, Option<&'a Element>), Condition> {
@@ -86,12 +86,7 @@ impl Room {
             .with_attr("id", id)
             .with_child(moderated.clone())
             .with_child_opt(reason);
-        let kind = StanzaKind::Message(MessageType::Groupchat);
-        let own_id = ids::stanza_id(cx.entropy.as_mut());
         let stanza_id = crate::archives::stanza_id_element(cx, &self.jid);
-        Stanza::new(kind, self.jid.clone().into(), None)
-            .with_id(Some(own_id))
-            .with_child(retract)
-            .with_child(stanza_id)
+        self.own_message(cx, MessageType::Groupchat, retract).with_child(stanza_id)
     }
 }

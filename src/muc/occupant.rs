@@ -82,6 +82,8 @@ pub struct Occupant {
     pub affiliation: Affiliation,
     /// The role.
     pub role: Role,
+    /// The turn that last changed the role, and what it was before that; `None` when not here.
+    former_role: (u64, Role),
     /// Its presence goes to all: what `muc#roomconfig_presencebroadcast` said of its role when it
     /// got it. Others hear of its going exactly when they have heard of its coming.
     pub is_shown: bool,
@@ -107,6 +109,7 @@ impl Occupant {
             account,
             affiliation: Affiliation::None,
             role: Role::None,
+            former_role: (0, Role::None),
             is_shown: false,
             id,
             hats: None,
@@ -128,6 +131,19 @@ impl Occupant {
             snapshots: [None, None],
             ..*self
         }
+    }
+
+    /// Gives it a role, in a turn.
+    pub fn set_role(&mut self, role: Role, turn: u64) {
+        if self.former_role.0 != turn {
+            self.former_role = (turn, self.role);
+        }
+        self.role = role;
+    }
+
+    /// The role it had before a turn; `Role::None` when it was not here.
+    pub fn role_before(&self, turn: u64) -> Role {
+        if self.former_role.0 == turn { self.former_role.1 } else { self.role }
     }
 
     /// The seat of a session.

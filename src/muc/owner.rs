@@ -4,6 +4,7 @@
 
 use super::changes::{AffiliationChanges, RoleChanges};
 use super::config_form::Draft;
+use super::dispatch::Request;
 use super::nicks::NickChanges;
 use super::presence::Notice;
 use super::room::Room;
@@ -32,15 +33,10 @@ impl Room {
     }
 
     /// A set: a form that is submitted or cancelled, or the end of the room.
-    pub fn owner_set(
-        &mut self,
-        cx: &mut Cx,
-        origin: Target,
-        stanza: &Stanza,
-        query: &Element,
-    ) -> Result<(), StanzaError> {
-        self.check_owner(&stanza.from.to_bare())?;
-        let mut children = query.elements();
+    pub fn owner_set(&mut self, cx: &mut Cx, request: &Request<'_>) -> Result<(), StanzaError> {
+        let Request { origin, stanza, .. } = *request;
+        self.check_owner(&request.account)?;
+        let mut children = request.payload.elements();
         let (Some(child), None) = (children.next(), children.next()) else {
             return Err(Condition::BadRequest.into());
         };
@@ -85,7 +81,7 @@ impl Room {
                 destroy.push(Element::new(name, ns::MUC_USER).with_text(text));
             }
         }
-        self.end(cx, &destroy)?;
+        self.end(cx, Some(&stanza.from.to_bare()), &destroy)?;
         cx.reply(origin, stanza, None);
         Ok(())
     }
@@ -109,6 +105,7 @@ impl Room {
             })?;
             self.check_list_bytes(cx, &changes, &NickChanges::new())?;
         }
+        self.take_name(cx)?;
         self.store_configuration(cx, &draft.options, &changes)?;
         self.lock = None; // §10.1.2, §10.1.3: now it exists.
         self.take_affiliations(&changes);

@@ -6,6 +6,7 @@ use super::subject::Subject;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::storage::{StorageError, StoredRoom};
+use crate::xmpp::Role;
 
 impl Room {
     /// The room as it is to be stored, with these options.
@@ -62,6 +63,7 @@ impl Room {
 
     /// Accepts the configuration as it is (§10.1.1): the room exists from now on.
     pub fn unlock(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
+        self.take_name(cx)?;
         if self.options.persistent && !self.is_stored {
             self.store_whole(cx, &self.to_stored(self.options.clone()))?;
             self.is_stored = true;
@@ -71,10 +73,10 @@ impl Room {
         Ok(())
     }
 
-    /// The turn's writes are lost: what is stored is true again. A room that turns out not to be
-    /// stored lives on as a temporary one.
-    pub fn read_again(&mut self, cx: &mut Cx) {
-        self.written_ms = None;
+    /// The writes of a turn are lost: what is stored is true again, and roles are what they were. A
+    /// room that turns out not to be stored lives on as a temporary one.
+    pub fn read_again(&mut self, cx: &mut Cx, turn: u64) {
+        self.written_turn = None;
         let stored = cx.storage.room(&self.jid);
         let is_stored = matches!(stored, Ok(Some(_)));
         let rest = if is_stored { self.load_rest(cx) } else { Ok(()) };
@@ -97,8 +99,14 @@ impl Room {
         for key in self.keys() {
             let Some(occupant) = self.occupant(key) else { continue };
             let affiliation = self.affiliation_of(&occupant.account);
+            let role = match occupant.role_before(turn) {
+                // It came in this turn, and is about to go: it was told of it.
+                Role::None => self.role_on_entering(&occupant.account, affiliation),
+                role => role,
+            };
             if let Some(occupant) = self.occupant_mut(key) {
                 occupant.affiliation = affiliation;
+                occupant.set_role(role, turn);
             }
             self.wear_hats_of(key);
         }

@@ -21,7 +21,7 @@ use super::nicks::{NickChanges, check_reservable};
 use super::occupant::Occupant;
 use super::presence::{self, Actor};
 use super::room::Room;
-use super::{ids, invite, not_in_room};
+use super::{invite, not_in_room};
 use crate::config::RoomRegistration;
 use crate::cx::{Cx, Now};
 use crate::storage::AffiliationEntry;
@@ -29,8 +29,7 @@ use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};
 use crate::xmpp::jid::nick_key;
 use crate::xmpp::{
-    Affiliation, BareJid, Condition, ErrorType, Jid, MessageType, Stanza, StanzaError, StanzaKind,
-    ns,
+    Affiliation, BareJid, Condition, ErrorType, Jid, MessageType, Stanza, StanzaError, ns,
 };
 
 /// Requests that wait for approval in one room.
@@ -313,9 +312,7 @@ impl Room {
     }
 
     fn question(&self, cx: &mut Cx, applicant: &Applicant) -> Stanza {
-        Stanza::new(StanzaKind::Message(MessageType::Normal), self.jid.clone().into(), None)
-            .with_id(Some(ids::stanza_id(cx.entropy.as_mut())))
-            .with_child(applicant.form.clone())
+        self.own_message(cx, MessageType::Normal, applicant.form.clone())
     }
 
     /// Shows those who wait to a session that has come and may approve.
@@ -372,11 +369,9 @@ impl Room {
             invite::invite_member(self, cx, actor, account, None); // §9.5
             return;
         }
-        let kind = StanzaKind::Message(MessageType::Normal);
         let x = Element::new("x", ns::MUC_USER).with_child(presence::status(101));
-        let courtesy = Stanza::new(kind, self.jid.clone().into(), Some(account.clone().into()));
-        let id = ids::stanza_id(cx.entropy.as_mut());
-        cx.route(courtesy.with_id(Some(id)).with_child(x)); // §18.1
+        let courtesy = self.own_message(cx, MessageType::Normal, x); // §18.1
+        cx.route(Stanza { to: Some(account.clone().into()), ..courtesy });
     }
 }
 

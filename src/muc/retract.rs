@@ -53,8 +53,8 @@ pub fn retracted(id: &str, unix_ms: i64) -> Element {
         .with_attr("stamp", format_utc(unix_ms))
 }
 
-/// What is left of a message (§4).
-fn tombstone(room: &BareJid, original: &Stanza, retracted: &Element) -> Stanza {
+/// What is left of a message without what it says: sender and ids, and what it takes back.
+pub fn emptied(room: &BareJid, original: &Stanza) -> Stanza {
     let mut left = Stanza { lang: None, children: Vec::new(), ..original.clone() };
     for element in original.elements() {
         let is_of_room = match &*element.ns {
@@ -69,7 +69,7 @@ fn tombstone(room: &BareJid, original: &Stanza, retracted: &Element) -> Stanza {
             left = left.with_child(Element::new("retract", ns::RETRACT).with_attr("id", id));
         }
     }
-    left.with_child(retracted.clone())
+    left
 }
 
 impl Room {
@@ -121,7 +121,8 @@ impl Room {
         original: &Original,
         retracted: &Element,
     ) -> Result<Envelope, StorageError> {
-        let envelope = Envelope::new(&tombstone(&self.jid, &original.stanza, retracted));
+        let envelope =
+            Envelope::new(&emptied(&self.jid, &original.stanza).with_child(retracted.clone()));
         if let Some(archived) = &original.archived {
             cx.storage.archive_replace(self.archive_owner(), archived, &envelope.to_vec())?;
             self.mark_written(cx);

@@ -19,7 +19,7 @@ use super::register::Applicants;
 use super::subject::Subject;
 use super::vcard::Vcard;
 use super::versions::Versions;
-use super::voices::Voices;
+use super::voice_kept::Voices;
 use crate::config::RoomOptions;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
@@ -38,6 +38,8 @@ pub struct Lock {
     pub creator: BareJid,
     /// When the defaults are accepted.
     pub until_ms: u64,
+    /// A destroyed room of this name is remembered until then.
+    pub has_grave: bool,
 }
 
 /// A live room.
@@ -89,7 +91,7 @@ pub struct Room {
     /// Rows that the current request has had read, for the allowance of who asked.
     pub rows_read: usize,
     /// The turn that last wrote it to the database.
-    pub written_ms: Option<u64>,
+    pub written_turn: Option<u64>,
     /// Sessions that came, for the index of the service.
     pub entered: Vec<(SessionId, Jid)>,
     /// Sessions that went, for the index of the service.
@@ -133,7 +135,7 @@ impl Room {
             is_stored: false,
             is_destroyed: false,
             rows_read: 0,
-            written_ms: None,
+            written_turn: None,
             entered: Vec::new(),
             left: Vec::new(),
             backlog: Backlog::default(),
@@ -151,7 +153,7 @@ impl Room {
 
     /// Remembers that this turn wrote the room to the database.
     pub fn mark_written(&mut self, cx: &Cx) {
-        self.written_ms = Some(cx.now.mono_ms);
+        self.written_turn = Some(cx.storage.turn_number());
     }
 
     /// True for an admin of the whole server.
@@ -267,12 +269,13 @@ impl Room {
     }
 
     /// Adds an occupant without a seat; [`Self::add_seat`] must follow. The nick is free.
-    pub fn add_occupant(&mut self, jid: Jid, account: BareJid) -> u64 {
+    pub fn add_occupant(&mut self, cx: &Cx, jid: Jid, account: BareJid) -> u64 {
         let key = self.next_count();
         let id = Rc::from(ids::occupant_id(&self.secret, account.as_str()));
         let mut occupant = Occupant::new(key, jid, account, id);
         occupant.affiliation = self.affiliation_of(&occupant.account);
-        occupant.role = self.role_on_entering(&occupant.account, occupant.affiliation);
+        let role = self.role_on_entering(&occupant.account, occupant.affiliation);
+        occupant.set_role(role, cx.storage.turn_number());
         occupant.is_shown = self.shows(occupant.role);
         occupant.hats = self.hats.element_for(&occupant.account);
         let taken = self.nicks.insert(nick_key(&occupant.nick), key);

@@ -95,11 +95,8 @@ impl Muc {
         creator: &Jid,
     ) -> Result<usize, StanzaError> {
         let account = creator.to_bare();
-        let had_grave = graves::check_name(cx, &account, jid)?;
+        let has_grave = graves::check_name(cx, &account, jid)?;
         self.check_creation(cx, creator)?;
-        if had_grave {
-            cx.storage.grave_remove(jid)?;
-        }
         let mut secret = vec![0; SECRET_BYTES];
         cx.entropy.fill(&mut secret);
         let options = cx.config.rooms.defaults.clone();
@@ -112,7 +109,7 @@ impl Muc {
         };
         room.affiliations.insert(account.clone(), owner);
         let until_ms = cx.now.mono_ms + room::LOCK_MS;
-        room.lock = Some(Lock { creator: account, until_ms });
+        room.lock = Some(Lock { creator: account, until_ms, has_grave });
         Ok(self.insert(cx, room))
     }
 }

@@ -104,7 +104,7 @@ impl Room {
         if !self.is_stored {
             return Ok(self.vcard.xml.clone());
         }
-        if self.written_ms != Some(cx.now.mono_ms) {
+        if self.written_turn != Some(cx.storage.turn_number()) {
             self.vcard.xml = None; // Stored for good.
         }
         cx.storage.room_vcard(&self.jid)

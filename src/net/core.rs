@@ -25,6 +25,7 @@ pub trait Core {
     fn handle_shutdown(&mut self, now: Now, reason: &str);
     fn read_wish(&self, conn: ConnId) -> ReadWish;
     fn is_congested(&self) -> bool;
+    fn is_crowded(&self) -> bool;
     fn poll_timeout(&self) -> Option<u64>;
     fn poll_action(&mut self) -> Option<Action>;
     fn commit(&mut self, now: Now);
@@ -67,6 +68,9 @@ impl Core for Server {
     }
     fn is_congested(&self) -> bool {
         self.is_congested()
+    }
+    fn is_crowded(&self) -> bool {
+        self.is_crowded()
     }
     fn poll_timeout(&self) -> Option<u64> {
         self.poll_timeout()

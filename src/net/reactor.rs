@@ -103,6 +103,8 @@ pub struct Reactor<C> {
     pub scratch: Scratch,
     /// The core did something after the commit of this turn: it wants another one.
     pub is_unfinished: bool,
+    /// The last turn had no room to write all that could be written.
+    pub is_writing_behind: bool,
     pub exit_code: Option<u8>,
     turns: u64,
     longest_turn: Duration,
@@ -136,6 +138,7 @@ impl<C: Core> Reactor<C> {
             timers: BinaryHeap::new(),
             scratch: Scratch::new(),
             is_unfinished: true,
+            is_writing_behind: false,
             exit_code: None,
             turns: 0,
             longest_turn: Duration::ZERO,

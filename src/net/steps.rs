@@ -167,7 +167,11 @@ impl<C: Core> Reactor<C> {
     }
 
     /// Step 5: reads, up to a budget of connections, bytes, handshakes, and of output caused.
+    /// Nothing is read while much waits that the last turn had no room to write.
     pub fn read_runnable(&mut self, now: Now) {
+        if std::mem::take(&mut self.is_writing_behind) && self.core.is_crowded() {
+            return;
+        }
         let (mut bytes, mut handshakes) = (0, 0);
         for _ in 0..self.runnable.len().min(READS_MAX) {
             if bytes >= READ_BYTES_MAX || self.core.is_congested() {
@@ -275,6 +279,7 @@ impl<C: Core> Reactor<C> {
                 }
             }
         }
+        self.is_writing_behind = !self.dirty.is_empty();
     }
 
     /// Writes one connection; returns the bytes that left its outbox.

@@ -343,15 +343,36 @@ impl Outboxes {
         self.slots.iter().map(|(_, (_, outbox))| outbox.len).sum()
     }
 
-    /// Cuts the largest outboxes until at most `bytes_max` wait in all (0: no limit).
+    /// True when more than `bytes_max` wait in all outboxes.
+    pub fn exceeds(&self, bytes_max: usize) -> bool {
+        self.waiting_bytes_max > bytes_max && self.bytes_waiting() > bytes_max
+    }
+
+    /// Cuts outboxes until at most `bytes_max` wait in all (0: no limit): the largest one of those
+    /// that are late, else the largest.
     pub fn enforce_total(&mut self, bytes_max: usize) {
-        if bytes_max == 0 || self.waiting_bytes_max <= bytes_max {
-            return;
+        // [`Self::exceeds`] is asked about half of it.
+        if bytes_max != 0 && self.waiting_bytes_max > bytes_max / 2 {
+            self.cut_largest(bytes_max, |_| true);
         }
+    }
+
+    /// Cuts outboxes in which something waits that did so at the last call, the largest first,
+    /// until at most `bytes_max` wait in all.
+    pub fn cut_laggards(&mut self, bytes_max: usize) {
+        self.cut_largest(bytes_max, Outbox::is_late);
+        for (_, (_, outbox)) in &mut self.slots {
+            outbox.noted_end = outbox.end();
+        }
+    }
+
+    fn cut_largest(&mut self, bytes_max: usize, may_be_cut: impl Fn(&Outbox) -> bool) {
         let mut waiting = self.bytes_waiting();
         while waiting > bytes_max {
-            let largest = self.slots.iter_mut().filter(|(_, (_, outbox))| !outbox.cut);
-            let Some((index, (generation, outbox))) = largest.max_by_key(|(_, (_, o))| o.len)
+            let all = self.slots.iter_mut();
+            let largest = all.filter(|(_, (_, outbox))| !outbox.cut && may_be_cut(outbox));
+            let Some((index, (generation, outbox))) =
+                largest.max_by_key(|(_, (_, outbox))| (outbox.is_late(), outbox.len))
             else {
                 break;
             };

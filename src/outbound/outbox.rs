@@ -31,6 +31,8 @@ pub struct Outbox {
     /// Where a handler of this turn began to push that has also written to storage: from here on
     /// all depends on the commit.
     pub(super) tainted_at: Option<u64>,
+    /// What waited when [`super::Outboxes::cut_laggards`] last looked ends here.
+    pub(super) noted_end: u64,
     /// In the dirty list.
     pub(super) dirty: bool,
     /// The stream has ended: takes nothing any more.
@@ -127,6 +129,11 @@ impl Outbox {
         if self.stanza_ends.is_empty() && self.stanza_ends.capacity() > STANZA_ENDS_KEPT {
             self.stanza_ends.shrink_to(0);
         }
+    }
+
+    /// True when something still waits that waited when the server last lost its patience.
+    pub(super) fn is_late(&self) -> bool {
+        self.taken < self.noted_end
     }
 
     /// The position of the next byte that will be queued.

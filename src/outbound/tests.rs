@@ -112,6 +112,30 @@ fn over_the_total_the_largest_is_cut_first() {
 }
 
 #[test]
+fn who_has_not_read_what_waited_at_the_last_look_is_cut_before_others() {
+    let mut out = Outboxes::new(0);
+    let [late, reader, newcomer] = [100, 200, 0].map(|bytes| {
+        let id = out.open();
+        out.push_raw(id, &vec![b'x'; bytes]);
+        id
+    });
+    assert!(out.exceeds(299) && !out.exceeds(300));
+    out.cut_laggards(10);
+    assert!(out.take_cut().is_empty(), "nobody was late before");
+    // One reads what waited, and has as much again; one reads a little.
+    out.get_mut(reader).unwrap().consume(200);
+    out.push_raw(reader, &[b'x'; 200]);
+    out.get_mut(late).unwrap().consume(10);
+    out.push_raw(newcomer, &[b'x'; 300]);
+    out.enforce_total(500);
+    assert_eq!(out.take_cut(), vec![late]);
+    out.cut_laggards(10);
+    assert!(out.take_cut().is_empty(), "the others have read what waited then");
+    out.enforce_total(499);
+    assert_eq!(out.take_cut(), vec![newcomer], "nobody is late: the largest");
+}
+
+#[test]
 fn the_switch_to_tls_is_due_after_the_last_clear_byte() {
     let mut out = Outboxes::new(0);
     let id = out.open();

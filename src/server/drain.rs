@@ -95,6 +95,7 @@ impl Server {
     pub(super) fn poll_drain(&mut self) {
         match self.drain.phase {
             Phase::FinishReading => {
+                self.clear_door();
                 if self.finish_reading() {
                     self.say_farewell();
                 }

@@ -7,6 +7,7 @@
 
 mod control;
 mod disco;
+mod door;
 mod drain;
 mod edge;
 pub mod limits;
@@ -32,6 +33,7 @@ use crate::timers::TimerKey;
 use crate::xml::StreamParser;
 use crate::xmpp::StreamCondition;
 
+use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
 use session::{Hold, Session, Sessions, xml_limits};
@@ -71,6 +73,8 @@ pub struct Residue {
     pub connections: usize,
     /// Connections counted as not logged in.
     pub logins_awaited: usize,
+    /// Joins that wait.
+    pub joins_waiting: usize,
 }
 
 /// The server.
@@ -92,6 +96,7 @@ pub struct Server {
     sweeps: bool,
     /// The current chain answers from nothing that is ever stored (a ping, a stream header).
     chain_is_free: bool,
+    door: Door,
     drain: Drain,
 }
 
@@ -111,7 +116,7 @@ impl Server {
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
         im.advertise(iq::features(Scope::Account));
-        Ok(Self {
+        let mut server = Self {
             cx,
             sessions: Sessions::default(),
             im,
@@ -123,8 +128,24 @@ impl Server {
             turn_wrote: false,
             sweeps: false,
             chain_is_free: false,
+            door: Door::default(),
             drain: Drain::default(),
-        })
+        };
+        server.tell_of_removed();
+        Ok(server)
+    }
+
+    /// Tells contacts of accounts that were removed while the server did not run.
+    fn tell_of_removed(&mut self) {
+        loop {
+            self.begin_chain();
+            let told = self.im.tell_of_removed(&mut self.cx);
+            self.finish_chain();
+            let is_stored = self.cx.storage.commit().is_ok();
+            if !is_stored || !matches!(told, Ok(true)) {
+                break;
+            }
+        }
     }
 
     /// A connection was accepted; `false`: refuse it (limits), close it at once and do not name it
@@ -170,6 +191,7 @@ impl Server {
             pinged_ms: None,
             is_login_awaited: true,
             timer_ms: None,
+            ticket: None,
         });
         self.set_timer(id);
         true
@@ -258,9 +280,7 @@ impl Server {
                 TimerKey::Sweep => self.sweep_storage(),
             }
         }
-        self.begin_chain();
-        self.muc.tell_backlog(&mut self.cx);
-        self.finish_chain();
+        self.tell_crowds();
         self.poll_drain();
     }
 
@@ -303,12 +323,18 @@ impl Server {
         self.cx.out.is_congested()
     }
 
+    /// True while so much waits to be written that what can wait does.
+    pub fn is_crowded(&self) -> bool {
+        self.cx.is_crowded()
+    }
+
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let dues_ms = [self.cx.timers.next_due_ms(), self.muc.poll_timeout(self.cx.now.mono_ms)];
+        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
+        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
         dues_ms.into_iter().flatten().min()
     }
 
@@ -323,6 +349,7 @@ impl Server {
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
         self.turn_wrote = false;
+        self.im.write_departures(&mut self.cx);
         if !self.sweeps && self.cx.storage.has_waste() {
             self.sweeps = true;
             self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
@@ -365,6 +392,7 @@ impl Server {
     /// After the writes: cuts whoever reads too slowly. May yield actions.
     pub fn finish_turn(&mut self, now: Now) {
         self.cx.now = now;
+        self.cut_laggards();
         self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
         for id in self.cx.out.take_cut() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
@@ -388,6 +416,7 @@ impl Server {
             outbox_bytes: self.cx.out.bytes_waiting(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
+            joins_waiting: self.door.len(),
         }
     }
 

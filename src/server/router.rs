@@ -110,7 +110,7 @@ impl Server {
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
         if !self.cx.config.is_account_domain(to.domain()) {
-            return Self::refuse_remote(&stanza);
+            return Self::refuse_remote(origin, &stanza);
         }
         match to.local() {
             None => self.handle_server(origin, &stanza),
@@ -140,7 +140,10 @@ impl Server {
                 let account = stanza.from.to_bare();
                 self.answer_account(origin, account, &stanza)
             }
-            StanzaKind::Iq(IqType::Result | IqType::Error) => Ok(()),
+            StanzaKind::Iq(IqType::Result | IqType::Error) => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
+            }
         }
     }
 
@@ -167,6 +170,10 @@ impl Server {
             StanzaKind::Iq(IqType::Get | IqType::Set) if to.is_bare() => {
                 let account = to.to_bare();
                 self.answer_account(origin, account, &stanza)
+            }
+            StanzaKind::Iq(_) if to.is_bare() && to.as_str() == stanza.from.bare_str() => {
+                self.im.handle_answer(&mut self.cx, origin, &stanza);
+                Ok(())
             }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 if let Target::Local(session) = origin {
@@ -236,10 +243,13 @@ impl Server {
         Ok(true)
     }
 
-    /// A stanza to another server: there is no way there.
-    fn refuse_remote(stanza: &Stanza) -> Result<(), StanzaError> {
+    /// A stanza to another server: there is no way there. What the server has caused itself dies in
+    /// silence, except a request to subscribe, which somebody waits for.
+    fn refuse_remote(origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+        use PresenceType::{Probe, Subscribe, Unavailable};
         match stanza.kind {
-            StanzaKind::Presence(PresenceType::Unavailable | PresenceType::Probe) => Ok(()),
+            StanzaKind::Presence(Unavailable | Probe) => Ok(()),
+            StanzaKind::Presence(kind) if origin == Target::Routed && kind != Subscribe => Ok(()),
             _ => Err(Condition::RemoteServerNotFound.into()),
         }
     }

@@ -25,6 +25,8 @@ pub enum Hold {
     Password,
     /// A failed login is answered at this monotonic millisecond.
     Failure(u64),
+    /// Its join waits until there is room for what it causes.
+    Door,
     /// Our end of the stream is sent; what still comes is nobody's.
     Ended,
 }
@@ -59,6 +61,8 @@ pub struct Session {
     pub is_login_awaited: bool,
     /// The timer that is set; earlier ones have fired, later ones are set when it does.
     pub timer_ms: Option<u64>,
+    /// Its number in the queue of those whose join waits.
+    pub ticket: Option<u64>,
 }
 
 impl Session {
@@ -70,7 +74,7 @@ impl Session {
     /// The next moment at which something is due, whatever it is.
     pub fn next_deadline_ms(&self, limits: &Limits) -> Option<u64> {
         match self.hold {
-            Hold::Ended => return None,
+            Hold::Ended | Hold::Door => return None,
             Hold::Failure(due_ms) => return Some(due_ms),
             Hold::None | Hold::Tls | Hold::Password => {}
         }

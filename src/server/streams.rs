@@ -103,6 +103,7 @@ impl Server {
         let lang = self.sessions.get(id).and_then(|session| session.negotiation.lang());
         let origin = Target::Local(id);
         match edge::stanza_of(element, full_jid, lang)? {
+            Edge::Stanza(stanza) if self.must_wait(&stanza) => self.wait_at_door(id, stanza),
             Edge::Stanza(stanza) => self.handle_one(origin, stanza),
             Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, error),
         }
@@ -327,6 +328,9 @@ impl Server {
     /// A session is over for everybody else: it leaves its rooms and its account.
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(ticket) = session.ticket.take() {
+            self.door.forget(ticket);
+        }
         if session.full_jid.take().is_some() {
             self.muc.handle_session_end(&mut self.cx, id, None);
             self.im.handle_session_end(&mut self.cx, id);

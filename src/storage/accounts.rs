@@ -89,18 +89,25 @@ impl Storage {
     /// `false` when there is no such account.
     pub fn account_remove(&mut self, account: &BareJid) -> Result<bool, StorageError> {
         let Some(local) = account.local() else { return Ok(false) };
+        self.subscriptions_end(account)?;
         let sql = "DELETE FROM account WHERE domain = ?1 AND local = ?2";
         let is_removed = self.write(sql, (account.domain(), local))? > 0;
         if is_removed {
             self.room_versions_of_removed(account.as_str())?;
             let sql = "DELETE FROM room_affiliation WHERE jid = ?1 AND affiliation <> 'outcast'";
             self.write(sql, [account.as_str()])?;
-            let sql = "DELETE FROM room_grave_owner WHERE jid = ?1";
-            self.write(sql, [account.as_str()])?;
+            self.graves_forget(account)?;
             self.room_hats_forget(account)?;
             self.archives_forget(account)?;
         }
         Ok(is_removed)
+    }
+
+    /// The number of the account's row, which its other tables refer to.
+    pub(super) fn account_id(&mut self, account: &BareJid) -> Result<Option<i64>, StorageError> {
+        let sql = "SELECT id FROM account WHERE domain = ?1 AND local = ?2";
+        let key = (account.domain(), account.local().unwrap_or_default());
+        self.read_one(sql, key, |row| row.get(0))
     }
 
     /// All accounts, sorted by domain and name.

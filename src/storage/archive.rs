@@ -16,7 +16,7 @@ mod owner;
 mod waste;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use rusqlite::{Row, params};
 
@@ -211,6 +211,26 @@ macro_rules! matching {
     };
 }
 
+/// The parameters of [`matching`], and those that follow them.
+macro_rules! matching_params {
+    ($archive:expr, $filter:expr $(, $more:expr)*) => {
+        params![
+            $archive,
+            $filter.after,
+            $filter.before,
+            $filter.start_ms,
+            $filter.end_ms,
+            $filter.nick,
+            $filter.account,
+            $filter.resource,
+            $filter.own_resource,
+            $filter.places.as_deref().map(json),
+            $filter.replayed_only
+            $(, $more)*
+        ]
+    };
+}
+
 /// A page, parameters 12 and 13 its limit and offset.
 macro_rules! page {
     ($order:literal) => {
@@ -336,21 +356,12 @@ impl Storage {
         let mut bytes = 0;
         self.read_some(
             sql,
-            params![
+            matching_params!(
                 archive,
-                filter.after,
-                filter.before,
-                filter.start_ms,
-                filter.end_ms,
-                filter.nick,
-                filter.account,
-                filter.resource,
-                filter.own_resource,
-                filter.places.as_deref().map(json),
-                filter.replayed_only,
+                filter,
                 number(slice.messages_max.saturating_add(1)),
                 number(slice.skipped)
-            ],
+            ),
             |row| {
                 let is_full = page.messages.len() >= slice.messages_max || {
                     bytes += row.get_ref(9)?.as_blob().map_or(0, <[u8]>::len);
@@ -377,19 +388,7 @@ impl Storage {
         filter: &ArchiveFilter,
     ) -> Result<usize, StorageError> {
         let archive = self.archive_of(owner)?;
-        let params = params![
-            archive,
-            filter.after,
-            filter.before,
-            filter.start_ms,
-            filter.end_ms,
-            filter.nick,
-            filter.account,
-            filter.resource,
-            filter.own_resource,
-            filter.places.as_deref().map(json),
-            filter.replayed_only
-        ];
+        let params = matching_params!(archive, filter);
         let count = self.read_one(COUNT, params, |row| row.get::<_, i64>(0))?;
         Ok(usize::try_from(count.unwrap_or_default()).unwrap_or_default())
     }

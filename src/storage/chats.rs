@@ -192,17 +192,21 @@ impl Storage {
         Ok(())
     }
 
-    /// The last session of an account has ended. Nothing when there is no such account.
+    /// The last session of an account has gone. Nothing when there is no such account.
+    /// `keeps_status`: what was said before stands.
     pub fn last_seen_put(
         &mut self,
         account: &BareJid,
         last: &LastSeen,
+        keeps_status: bool,
     ) -> Result<(), StorageError> {
         let (domain, local) = key(account);
         self.write(
-            "INSERT OR REPLACE INTO account_last (account, unix_ms, status)
-             SELECT id, ?3, ?4 FROM account WHERE domain = ?1 AND local = ?2",
-            params![domain, local, last.unix_ms, last.status],
+            "INSERT INTO account_last (account, unix_ms, status)
+             SELECT id, ?3, ?4 FROM account WHERE domain = ?1 AND local = ?2
+             ON CONFLICT (account) DO UPDATE SET unix_ms = excluded.unix_ms,
+                    status = CASE WHEN ?5 THEN status ELSE excluded.status END",
+            params![domain, local, last.unix_ms, last.status, keeps_status],
         )?;
         Ok(())
     }
@@ -232,5 +236,165 @@ fn parse_behaviour(text: &str) -> ArchiveDefault {
         "always" => ArchiveDefault::Always,
         "roster" => ArchiveDefault::Roster,
         _ => ArchiveDefault::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::archive::tests::{FOREVER, sweep};
+    use super::*;
+    use crate::storage::tests::credentials;
+    use crate::storage::{ArchiveFilter, ArchiveSlice, RosterItem, Subscription};
+
+    fn jid(text: &str) -> Jid {
+        Jid::parse(text).expect("an address")
+    }
+
+    fn account(storage: &mut Storage, name: &str) -> BareJid {
+        let account = jid(name).to_bare();
+        assert_eq!(storage.account_create(&account, &credentials(1)), Ok(true));
+        account
+    }
+
+    fn message(n: usize, with: &str, own_resource: Option<&str>) -> ChatMessage {
+        ChatMessage {
+            uid: format!("m{n}"),
+            unix_ms: n as i64,
+            with: jid(with),
+            own_resource: own_resource.map(str::to_owned),
+            xml: vec![b'x'; 10],
+        }
+    }
+
+    fn uids(storage: &mut Storage, account: &BareJid, filter: &ArchiveFilter) -> String {
+        let slice =
+            ArchiveSlice { from_end: false, skipped: 0, messages_max: 99, bytes_max: usize::MAX };
+        let page = storage.archive_page(ArchiveOwner::Account(account), filter, slice);
+        let uids: Vec<_> = page.expect("a page").messages.into_iter().map(|m| m.uid).collect();
+        uids.join(" ")
+    }
+
+    #[test]
+    fn with_whom() {
+        let mut storage = Storage::memory();
+        let juliet = account(&mut storage, "juliet@x");
+        for (n, with, own) in [
+            (1, "romeo@x/a", None),
+            (2, "romeo@x", Some("b")),
+            (3, "romeo@x/c", Some("b")),
+            (4, "juliet@x/b", None),
+            (5, "nurse@x/b", None),
+        ] {
+            storage.chat_add(&juliet, &message(n, with, own), FOREVER).expect("added");
+        }
+        let text = |text: &str| Some(text.to_owned());
+        for (nick, resource, own_resource, want) in [
+            (None, None, None, "m1 m2 m3 m4 m5"),
+            (text("romeo@x"), None, None, "m1 m2 m3"),
+            (text("romeo@x"), text("a"), None, "m1"),
+            (text("juliet@x"), None, None, "m4"),
+            (text("juliet@x"), text("b"), text("b"), "m2 m3 m4"),
+            (text("juliet@x"), text("c"), text("c"), ""),
+        ] {
+            let filter = ArchiveFilter { nick, resource, own_resource, ..ArchiveFilter::default() };
+            assert_eq!(uids(&mut storage, &juliet, &filter), want, "{filter:?}");
+        }
+        // Who has that address now, or not any more, changes nothing for those it spoke to.
+        let romeo = account(&mut storage, "romeo@x");
+        storage.account_remove(&romeo).expect("removed");
+        sweep(&mut storage);
+        let his = ArchiveFilter { nick: text("romeo@x"), ..ArchiveFilter::default() };
+        assert_eq!(uids(&mut storage, &juliet, &his), "m1 m2 m3");
+    }
+
+    #[test]
+    fn gone_with_the_account() {
+        let mut storage = Storage::memory();
+        let juliet = account(&mut storage, "juliet@x");
+        let any = ArchiveFilter::default();
+        let last = LastSeen { unix_ms: 5, status: None };
+        let preferences =
+            ArchivePreferences { default: ArchiveDefault::Never, always: vec![], never: vec![] };
+        storage.chat_add(&juliet, &message(1, "romeo@x", None), FOREVER).expect("added");
+        storage.archive_preferences_put(&juliet, &preferences).expect("put");
+        storage.last_seen_put(&juliet, &last, false).expect("put");
+        storage.account_remove(&juliet).expect("removed");
+        assert_eq!(uids(&mut storage, &juliet, &any), "");
+        account(&mut storage, "juliet@x");
+        assert_eq!(uids(&mut storage, &juliet, &any), "");
+        assert_eq!(storage.archive_preferences(&juliet), Ok(None));
+        assert_eq!(storage.last_seen(&juliet), Ok(None));
+        assert!(sweep(&mut storage) > 0);
+        let count = "SELECT count(*) FROM archive_message";
+        assert_eq!(storage.read_one(count, [], |row| row.get::<_, i64>(0)), Ok(Some(0)));
+    }
+
+    #[test]
+    fn nobody_has_nothing() {
+        let mut storage = Storage::memory();
+        let nobody = jid("nobody@x").to_bare();
+        let wanted = storage.chat_is_wanted(&nobody, &jid("romeo@x"), ArchiveDefault::Always);
+        assert_eq!(wanted, Ok(false));
+        let added = storage.chat_add(&nobody, &message(1, "romeo@x", None), FOREVER);
+        assert_eq!(added, Err(StorageError::Failed));
+        let last = LastSeen { unix_ms: 5, status: None };
+        assert_eq!(storage.last_seen_put(&nobody, &last, false), Ok(()));
+        assert_eq!(storage.last_seen(&nobody), Ok(None));
+    }
+
+    /// XEP-0441 §2.1, §2.3.
+    #[test]
+    fn what_is_wanted() {
+        use ArchiveDefault::{Always, Never, Roster};
+        let mut storage = Storage::memory();
+        let juliet = account(&mut storage, "juliet@x");
+        let nurse = RosterItem {
+            jid: jid("nurse@x").to_bare(),
+            name: None,
+            groups: vec![],
+            subscription: Subscription::None,
+            ask: false,
+            approved: false,
+        };
+        storage.roster_put(&juliet, &nurse).expect("put");
+        let rows: &[(ArchiveDefault, &[&str], &[&str], &str, bool)] = &[
+            (Always, &[], &[], "romeo@x/a", true),
+            (Never, &[], &[], "romeo@x/a", false),
+            (Roster, &[], &[], "romeo@x/a", false),
+            (Roster, &[], &[], "nurse@x/a", true),
+            (Roster, &[], &["nurse@x"], "nurse@x/a", false),
+            (Never, &["romeo@x"], &[], "romeo@x/a", true),
+            (Never, &["romeo@x/a"], &[], "romeo@x/a", true),
+            (Never, &["romeo@x/a"], &[], "romeo@x/b", false),
+            (Never, &["romeo@x/a"], &[], "romeo@x", false),
+            (Always, &["romeo@x/a"], &["romeo@x"], "romeo@x/a", true),
+            (Always, &["romeo@x/a"], &["romeo@x"], "romeo@x/b", false),
+            (Always, &["romeo@x"], &["romeo@x/a"], "romeo@x/a", false),
+        ];
+        for (default, always, never, with, want) in rows {
+            let list = |texts: &[&str]| texts.iter().map(|text| jid(text)).collect();
+            let preferences =
+                ArchivePreferences { default: *default, always: list(always), never: list(never) };
+            storage.archive_preferences_put(&juliet, &preferences).expect("put");
+            assert_eq!(storage.archive_preferences(&juliet), Ok(Some(preferences)));
+            let wanted = storage.chat_is_wanted(&juliet, &jid(with), Never);
+            assert_eq!(wanted, Ok(*want), "{default:?} {always:?} {never:?} {with}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_last() {
+        let mut storage = Storage::memory();
+        let juliet = account(&mut storage, "juliet@x");
+        let last =
+            |unix_ms, status: Option<&str>| LastSeen { unix_ms, status: status.map(str::to_owned) };
+        for (put, keeps_status, want) in [
+            (last(1, Some("home")), false, last(1, Some("home"))),
+            (last(2, None), true, last(2, Some("home"))),
+            (last(3, None), false, last(3, None)),
+        ] {
+            storage.last_seen_put(&juliet, &put, keeps_status).expect("put");
+            assert_eq!(storage.last_seen(&juliet), Ok(Some(want)));
+        }
     }
 }

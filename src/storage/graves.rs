@@ -1,6 +1,7 @@
 //! Destroyed rooms that are remembered (XEP-0045 §10.9): for a while nobody but those who owned
 //! them takes their names. What has expired is not there any more for whoever asks; it is removed
-//! with the next burial, and so are the oldest when there are too many.
+//! with the next burial, and so are the oldest when there are too many: first of those that one
+//! account has destroyed, so that nobody alone makes the room of another forgotten.
 
 use super::values::stored_jid;
 use super::{Storage, StorageError};
@@ -30,8 +31,16 @@ CREATE TABLE room_grave_owner (
 CREATE INDEX room_grave_owner_jid ON room_grave_owner (jid);
 ";
 
+/// Who destroyed the room, of those who have but a share.
+pub(super) const BY_WHOM: &str = "
+ALTER TABLE room_grave ADD COLUMN destroyer TEXT;
+CREATE INDEX room_grave_destroyer ON room_grave (destroyer, until_unix_ms);
+";
+
 /// Destroyed rooms that are remembered.
 const GRAVES_MAX: usize = 10_000;
+/// Of these, those that one account has destroyed.
+const GRAVES_OF_ACCOUNT_MAX: usize = 100;
 /// Owners that are remembered of each.
 const GRAVE_OWNERS_MAX: usize = 20;
 
@@ -79,10 +88,25 @@ impl Storage {
         }))
     }
 
-    /// Remembers a destroyed room, and forgets those whose time is over.
-    pub fn grave_put(&mut self, grave: &Grave, now_unix_ms: i64) -> Result<(), StorageError> {
+    /// Remembers a destroyed room, and forgets those whose time is over. It is of the share of
+    /// `destroyer`, if there is one.
+    pub fn grave_put(
+        &mut self,
+        grave: &Grave,
+        destroyer: Option<&BareJid>,
+        now_unix_ms: i64,
+    ) -> Result<(), StorageError> {
         self.grave_remove(&grave.room)?;
         self.write("DELETE FROM room_grave WHERE until_unix_ms <= ?1", [now_unix_ms])?;
+        let destroyer = destroyer.map(BareJid::as_str);
+        if let Some(destroyer) = destroyer {
+            self.write(
+                "DELETE FROM room_grave WHERE (domain, local) IN
+                    (SELECT domain, local FROM room_grave WHERE destroyer = ?1
+                     ORDER BY until_unix_ms DESC LIMIT -1 OFFSET ?2)",
+                (destroyer, GRAVES_OF_ACCOUNT_MAX as i64 - 1),
+            )?;
+        }
         self.write(
             "DELETE FROM room_grave WHERE (domain, local) IN
                 (SELECT domain, local FROM room_grave
@@ -92,9 +116,9 @@ impl Storage {
         let (domain, local) = super::rooms::key(&grave.room);
         let venue = grave.venue.as_ref().map(BareJid::as_str);
         self.write(
-            "INSERT INTO room_grave (domain, local, until_unix_ms, venue, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            (domain, local, grave.until_unix_ms, venue, &grave.reason),
+            "INSERT INTO room_grave (domain, local, until_unix_ms, venue, reason, destroyer)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (domain, local, grave.until_unix_ms, venue, &grave.reason, destroyer),
         )?;
         for owner in grave.owners.iter().take(GRAVE_OWNERS_MAX) {
             self.write(
@@ -109,6 +133,14 @@ impl Storage {
     pub fn grave_remove(&mut self, room: &BareJid) -> Result<bool, StorageError> {
         let sql = "DELETE FROM room_grave WHERE domain = ?1 AND local = ?2";
         Ok(self.write(sql, super::rooms::key(room))? > 0)
+    }
+
+    /// An account is gone: what it owned is not of the next of its name, nor what it destroyed.
+    pub(super) fn graves_forget(&mut self, account: &BareJid) -> Result<(), StorageError> {
+        self.write("DELETE FROM room_grave_owner WHERE jid = ?1", [account.as_str()])?;
+        let sql = "UPDATE room_grave SET destroyer = NULL WHERE destroyer = ?1";
+        self.write(sql, [account.as_str()])?;
+        Ok(())
     }
 }
 
@@ -134,35 +166,62 @@ mod tests {
     fn remembered_until_its_time_is_over() {
         let mut storage = Storage::memory();
         let one = grave("verona@rooms", 100);
-        storage.grave_put(&one, 0).expect("written");
+        storage.grave_put(&one, None, 0).expect("written");
         assert_eq!(storage.grave(&one.room, 99), Ok(Some(one.clone())));
         assert_eq!(storage.grave(&one.room, 100), Ok(None));
         assert_eq!(storage.grave(&jid("padua@rooms"), 0), Ok(None));
         // The later word counts.
         let other = Grave { venue: None, reason: None, owners: Vec::new(), ..one.clone() };
-        storage.grave_put(&other, 0).expect("written");
+        storage.grave_put(&other, None, 0).expect("written");
         assert_eq!(storage.grave(&one.room, 99), Ok(Some(other)));
         // Another burial removes what has expired.
-        storage.grave_put(&grave("padua@rooms", 300), 200).expect("written");
+        storage.grave_put(&grave("padua@rooms", 300), None, 200).expect("written");
         assert_eq!(storage.grave(&one.room, 0), Ok(None));
         assert_eq!(storage.grave_remove(&jid("padua@rooms")), Ok(true));
         assert_eq!(storage.grave_remove(&jid("padua@rooms")), Ok(false));
     }
 
     #[test]
+    fn whoever_destroys_many_forgets_its_own() {
+        let mut storage = Storage::memory();
+        let [romeo, juliet] = [jid("romeo@h"), jid("juliet@h")];
+        let mut bury = |room: &str, until_unix_ms, destroyer| {
+            storage.grave_put(&grave(room, until_unix_ms), destroyer, 0).expect("written");
+        };
+        bury("hers@rooms", 1, Some(&juliet));
+        bury("nobodys@rooms", 1, None);
+        for number in 0..=GRAVES_OF_ACCOUNT_MAX as i64 {
+            bury(&format!("r{number}@rooms"), 10 + number, Some(&romeo));
+        }
+        for (room, want) in
+            [("hers@rooms", true), ("nobodys@rooms", true), ("r0@rooms", false), ("r1@rooms", true)]
+        {
+            assert_eq!(
+                storage.grave(&jid(room), 0).map(|grave| grave.is_some()),
+                Ok(want),
+                "{room}"
+            );
+        }
+        // The next of that name begins with nothing.
+        storage.graves_forget(&romeo).expect("written");
+        storage.grave_put(&grave("new@rooms", 500), Some(&romeo), 0).expect("written");
+        assert_eq!(storage.grave(&jid("r1@rooms"), 0).map(|grave| grave.is_some()), Ok(true));
+    }
+
+    #[test]
     fn bounded_the_oldest_go_first() {
         let mut storage = Storage::memory();
         let sql = "WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < ?1)
-                   INSERT INTO room_grave SELECT 'rooms', 'r' || x, x, NULL, NULL FROM n";
+                   INSERT INTO room_grave SELECT 'rooms', 'r' || x, x, NULL, NULL, NULL FROM n";
         storage.write(sql, [GRAVES_MAX as i64 + 3]).expect("filled");
-        storage.grave_put(&grave("last@rooms", GRAVES_MAX as i64), -1).expect("written");
+        storage.grave_put(&grave("last@rooms", GRAVES_MAX as i64), None, -1).expect("written");
         assert_eq!(storage.grave(&jid("r4@rooms"), -1), Ok(None));
         assert!(storage.grave(&jid("r5@rooms"), -1).is_ok_and(|grave| grave.is_some()));
         let many = Grave {
             owners: (0..50).map(|number| jid(&format!("o{number}@h"))).collect(),
             ..grave("r@rooms", 1_000_000)
         };
-        storage.grave_put(&many, -1).expect("written");
+        storage.grave_put(&many, None, -1).expect("written");
         let kept = storage.grave(&many.room, -1).expect("read").expect("there");
         assert_eq!(kept.owners.len(), GRAVE_OWNERS_MAX);
     }

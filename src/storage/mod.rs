@@ -24,6 +24,7 @@ mod invitations;
 mod offline;
 mod pep;
 mod private;
+mod requests;
 mod rooms;
 mod roster;
 mod schema;
@@ -56,8 +57,13 @@ pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
 pub use hats::Hat;
+pub use pep::{
+    PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, PepSendLast, PepUsage,
+};
+pub use requests::SubscriptionEnd;
 pub use values::{
-    AffiliationEntry, RosterItem, StorageError, StoredRoom, StoredSubject, Subscription,
+    AffiliationEntry, RosterChange, RosterItem, RosterVersion, StorageError, StoredRoom,
+    StoredSubject, Subscription,
 };
 pub use vcards::StoredVcard;
 pub use versions::VersionedChange;

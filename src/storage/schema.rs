@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     activity::SCHEMA,
     graves::SCHEMA,
     rooms::LISTED,
+    graves::BY_WHOM,
     roster::SUBSCRIPTIONS,
     accounts::STATES,
     offline::SCHEMA,

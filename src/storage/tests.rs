@@ -39,7 +39,7 @@ fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("a valid address")
 }
 
-fn credentials(mark: u8) -> Credentials {
+pub(super) fn credentials(mark: u8) -> Credentials {
     let keys = |length| ScramKeys {
         salt: vec![mark; 16],
         iterations: 4096 + u32::from(mark),
@@ -55,6 +55,8 @@ fn item(contact: &str, groups: &[&str]) -> RosterItem {
         name: Some(format!("name of {contact}")),
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
         subscription: Subscription::To,
+        ask: false,
+        approved: false,
     }
 }
 
@@ -139,8 +141,9 @@ fn rosters_belong_to_their_account() {
     };
     storage.roster_put(&a, &changed).expect("put");
     assert_eq!(storage.roster(&a), Ok(vec![item("x@localhost", &[]), changed]));
-    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(true));
-    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(false));
+    let removed = storage.roster_remove(&a, &jid("y@localhost")).expect("removed");
+    assert_eq!(removed.map(|version| version.to_string()).as_deref(), Some("1.4"));
+    assert_eq!(storage.roster_remove(&a, &jid("y@localhost")), Ok(None));
     // A new account of an old name begins with an empty roster.
     storage.account_remove(&a).expect("removed");
     create(&mut storage, "a@localhost").expect("made again");

@@ -20,6 +20,8 @@ const PROBE_BYTES: usize = 16 * 1024;
 /// Where the turn's transaction stands.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
+    /// Counts turns.
+    number: u64,
     /// A transaction was begun and neither committed nor lost.
     is_open: bool,
     /// The current handler has its savepoint. Implies `is_open`.
@@ -63,6 +65,12 @@ impl Storage {
         self.turn.handler_wrote
     }
 
+    /// The number of this turn: whoever has written remembers it, and knows by it what is lost. It
+    /// is still the same while a lost turn is cleared up.
+    pub fn turn_number(&self) -> u64 {
+        self.turn.number
+    }
+
     /// Ends the turn's transaction, if one was begun. `Err`: nothing of this turn is stored.
     pub fn commit(&mut self) -> Result<(), StorageError> {
         self.turn.has_savepoint = false;
@@ -77,7 +85,11 @@ impl Storage {
                 Err(error) => self.lose("commit", &error),
             }
         }
-        if std::mem::take(&mut self.turn.is_lost) { Err(StorageError::Unavailable) } else { Ok(()) }
+        if std::mem::take(&mut self.turn.is_lost) {
+            return Err(StorageError::Unavailable);
+        }
+        self.turn.number += 1;
+        Ok(())
     }
 
     /// True when a commit or transaction was lost and no probe has worked since.
@@ -221,8 +233,9 @@ impl Storage {
         log::error!("storage: {what}: {error}; read-only until a probe works");
         self.abandon();
         // A handler may go on without this write: what it says still depends on those before it.
-        let handler_wrote = self.turn.handler_wrote;
-        self.turn = Turn { handler_wrote, is_lost: true, is_read_only: true, ..Turn::default() };
+        let Turn { number, handler_wrote, .. } = self.turn;
+        self.turn =
+            Turn { number, handler_wrote, is_lost: true, is_read_only: true, ..Turn::default() };
     }
 
     /// Ends whatever transaction SQLite may still hold.

@@ -46,6 +46,38 @@ pub enum Subscription {
     Both,
 }
 
+impl Subscription {
+    /// From its two directions.
+    pub fn new(to: bool, from: bool) -> Self {
+        match (to, from) {
+            (false, false) => Self::None,
+            (true, false) => Self::To,
+            (false, true) => Self::From,
+            (true, true) => Self::Both,
+        }
+    }
+
+    /// The user sees the contact.
+    pub fn is_to(self) -> bool {
+        matches!(self, Self::To | Self::Both)
+    }
+
+    /// The contact sees the user.
+    pub fn is_from(self) -> bool {
+        matches!(self, Self::From | Self::Both)
+    }
+
+    /// `subscription` of an item, on the wire and at rest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::To => "to",
+            Self::From => "from",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// A contact in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RosterItem {
@@ -57,6 +89,37 @@ pub struct RosterItem {
     pub groups: Vec<String>,
     /// The subscription.
     pub subscription: Subscription,
+    /// The user has asked for a subscription, and the contact not answered (§2.1.2.2).
+    pub ask: bool,
+    /// The user approves a request that the contact has not made yet (§2.1.2.1, §3.4).
+    pub approved: bool,
+}
+
+/// The state of a roster (RFC 6121 §2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RosterVersion {
+    /// Which roster: 0 for one that never changed.
+    pub epoch: i64,
+    /// Its last change.
+    pub number: i64,
+    /// All changes after this one are known.
+    pub oldest: i64,
+}
+
+/// What became of a contact in a roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RosterChange {
+    /// It is like this now.
+    Put(RosterItem),
+    /// It is not there any more.
+    Remove(BareJid),
+}
+
+/// `ver` of a roster (RFC 6121 §2.1.1).
+impl fmt::Display for RosterVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.number)
+    }
 }
 
 /// An entry of a room's affiliation list.

@@ -48,6 +48,9 @@ pub fn write_after_login(cx: &Cx) -> Vec<u8> {
     let mut features = vec![
         Element::new("bind", ns::BIND),
         Element::new("session", ns::SESSION).with_child(optional),
+        // RFC 6121 §2.6.1, §3.4.1
+        Element::new("ver", ns::ROSTER_VERSIONS),
+        Element::new("sub", ns::PRE_APPROVAL),
     ];
     if !cx.caps_ver.is_empty() {
         features.push(

@@ -43,11 +43,12 @@ impl DiscoInfo {
     pub fn to_element(&self, node: Option<&str>) -> Element {
         let mut query = Element::new("query", ns::DISCO_INFO).with_attr_opt("node", node);
         for identity in &self.identities {
+            let name = Some(identity.name.as_str()).filter(|name| !name.is_empty());
             query.push(
                 Element::new("identity", ns::DISCO_INFO)
                     .with_attr("category", identity.category)
                     .with_attr("type", identity.kind)
-                    .with_attr("name", identity.name.clone()),
+                    .with_attr_opt("name", name),
             );
         }
         for feature in &self.features {
@@ -65,6 +66,55 @@ impl DiscoInfo {
             self.identities.iter().map(|i| (i.category, i.kind, "", i.name.as_str())).collect();
         caps_hash(&mut identities, &self.features, &self.forms)
     }
+}
+
+/// The verification string (SHA-1) of what somebody else has said of itself (XEP-0115 §5.4);
+/// `None` when that is ill-formed.
+pub fn caps_ver_of(query: &Element) -> Option<String> {
+    let children = |name, ns| query.elements().filter(move |child| child.is(name, ns));
+    let identity = |element| -> Option<_> {
+        let element: &Element = element;
+        let (category, kind) = (element.attr("category")?, element.attr("type")?);
+        let (lang, name) = (element.lang(), element.attr("name"));
+        Some((category, kind, lang.unwrap_or_default(), name.unwrap_or_default()))
+    };
+    let mut identities =
+        children("identity", ns::DISCO_INFO).map(identity).collect::<Option<Vec<_>>>()?;
+    let mut features = children("feature", ns::DISCO_INFO)
+        .map(|feature| feature.attr("var"))
+        .collect::<Option<Vec<_>>>()?;
+    // Step 3.6: a form counts if its type is hidden.
+    let has_hidden_type = |form: &&Element| {
+        let mut fields = form.elements().filter(|child| child.is("field", ns::DATA));
+        let field = fields.find(|field| field.attr("var") == Some("FORM_TYPE"));
+        field.is_some_and(|field| field.attr("type") == Some("hidden"))
+    };
+    let forms: Vec<_> = children("x", ns::DATA).filter(has_hidden_type).cloned().collect();
+    // Steps 3.3 to 3.5: nothing twice.
+    identities.sort_unstable();
+    features.sort_unstable();
+    let mut form_types = Vec::new();
+    for form in &forms {
+        form_types.push(single_form_type(form)?);
+    }
+    form_types.sort_unstable();
+    let is_repeated = has_pair(&identities) || has_pair(&features) || has_pair(&form_types);
+    (!is_repeated).then(|| caps_hash(&mut identities, &features, &forms))
+}
+
+fn has_pair<T: PartialEq>(sorted: &[T]) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// The FORM_TYPE of a form; `None` when it says several (XEP-0115 §5.4 step 3.5).
+fn single_form_type(form: &Element) -> Option<String> {
+    let fields = form.elements().filter(|child| child.is("field", ns::DATA));
+    let fields = fields.filter(|field| field.attr("var") == Some("FORM_TYPE"));
+    let values = fields.flat_map(|field| field.elements().filter(|v| v.is("value", ns::DATA)));
+    let mut values: Vec<_> = values.map(Element::text).collect();
+    values.dedup();
+    let only = values.pop();
+    only.filter(|_| values.is_empty())
 }
 
 /// The hash of XEP-0115 §5.1; an identity is (category, type, lang, name). Our own identities have

@@ -112,6 +112,8 @@ pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
 pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// FORM_TYPE of the configuration of a node.
 pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// FORM_TYPE of what a node says of itself.
+pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 /// Carbon copies (XEP-0280).
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// Message processing hints (XEP-0334).

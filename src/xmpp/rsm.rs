@@ -2,6 +2,8 @@
 //! of the page that is given. How a list is read is the business of who owns it; lists that are in
 //! memory can be cut by [`Page::cut`].
 
+use std::ops::Range;
+
 use super::{Condition, ns};
 use crate::xml::Element;
 
@@ -19,6 +21,21 @@ pub enum From {
     End,
     /// From this place in the list (§2.6).
     Index(usize),
+}
+
+impl From {
+    /// Which of the items of a page there is room for, as `fits` says of one after the other: the
+    /// first ones, or the last ones of a page that is read backwards. One is always given, so that
+    /// whoever pages gets on.
+    pub fn fitting<T>(&self, items: &[T], mut fits: impl FnMut(&T) -> bool) -> Range<usize> {
+        let is_backwards = matches!(self, Self::Before(_) | Self::End);
+        let count = match is_backwards {
+            true => items.iter().rev().take_while(|item| fits(item)).count(),
+            false => items.iter().take_while(|item| fits(item)).count(),
+        };
+        let count = count.max(1).min(items.len());
+        if is_backwards { items.len() - count..items.len() } else { 0..count }
+    }
 }
 
 /// Which page is asked for.
@@ -67,14 +84,15 @@ impl Page {
         Ok(Some(Self { max: number("max")?, from }))
     }
 
-    /// Cuts the page out of a whole list in memory, `items_max` at most. `Err` (`item-not-found`)
-    /// when the item is not there from which the page is asked for (§2.4); a place behind the end
-    /// is an empty page (§2.6).
+    /// Cuts the page out of a whole list in memory, `items_max` at most and as many as `fits` has
+    /// room for. `Err` (`item-not-found`) when the item is not there from which the page is asked
+    /// for (§2.4); a place behind the end is an empty page (§2.6).
     pub fn cut<'a, T>(
         &self,
         list: &'a [T],
         id: impl Fn(&T) -> &str,
         items_max: usize,
+        fits: impl FnMut(&T) -> bool,
     ) -> Result<(&'a [T], Set), Condition> {
         let size = self.max.unwrap_or(items_max).min(items_max);
         let place = |wanted: &str| {
@@ -98,6 +116,8 @@ impl Page {
             }
         };
         let page = &list[start..end.min(list.len())];
+        let shown = self.from.fitting(page, fits);
+        let (page, start) = (&page[shown.clone()], start + shown.start);
         let first = page.first().map(|item| (id(item).to_owned(), Some(start)));
         let last = page.last().map(|item| id(item).to_owned());
         Ok((page, Set { first, last, count: Some(list.len()) }))
@@ -156,7 +176,7 @@ mod tests {
     fn pages_of_a_list() {
         let list = ["a", "b", "c", "d", "e"];
         let cut = |max, from, items_max| {
-            let (page, set) = Page { max, from }.cut(&list, |item| item, items_max)?;
+            let (page, set) = Page { max, from }.cut(&list, |item| item, items_max, |_| true)?;
             assert_eq!(set.count, Some(5));
             assert_eq!(set.first.map(|(first, _)| first).as_deref(), page.first().copied());
             assert_eq!(set.last.as_deref(), page.last().copied());
@@ -173,5 +193,28 @@ mod tests {
         assert_eq!(cut(Some(2), From::Index(5), 9).as_deref(), Ok(""));
         assert_eq!(cut(Some(2), From::Index(usize::MAX), 9).as_deref(), Ok(""));
         assert_eq!(cut(None, From::After("x".into()), 9), Err(Condition::ItemNotFound));
+    }
+
+    #[test]
+    fn pages_that_have_no_room_for_all() {
+        let list = ["a", "b", "c", "d", "e"];
+        for (from, room, want, index) in [
+            (From::Start, 2, "ab", 0),
+            (From::Start, 0, "a", 0),
+            (From::After("b".into()), 2, "cd", 2),
+            (From::Before("e".into()), 2, "cd", 2),
+            (From::End, 1, "e", 4),
+            (From::End, 9, "abcde", 0),
+        ] {
+            let mut room = room;
+            let fits = |_: &&str| {
+                room -= 1;
+                room >= 0
+            };
+            let page = Page { max: None, from };
+            let (page, set) = page.cut(&list, |item| item, 9, fits).expect("a page");
+            assert_eq!((page.concat().as_str(), set.last.as_deref()), (want, page.last().copied()));
+            assert_eq!(set.first, Some((page[0].to_owned(), Some(index))));
+        }
     }
 }

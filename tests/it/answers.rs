@@ -21,6 +21,8 @@ fn server(config: &str) -> tercet::server::Server {
             name: Some("n".repeat(1000)),
             groups: Vec::new(),
             subscription: Subscription::None,
+            ask: false,
+            approved: false,
         };
         server.storage().roster_put(&romeo, &item).expect("stored");
     }

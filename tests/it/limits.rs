@@ -5,6 +5,7 @@
 mod connections;
 mod crowd;
 mod disk;
+mod door;
 mod features;
 mod input;
 mod logins;

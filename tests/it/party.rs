@@ -48,6 +48,8 @@ pub struct Party<D> {
 pub struct Windows {
     /// Clients that take nothing.
     pub shut: BTreeSet<Link>,
+    /// What the others take in one turn, each.
+    pub bytes_max: Option<usize>,
 }
 
 impl Pace for Windows {
@@ -56,7 +58,7 @@ impl Pace for Windows {
     }
 
     fn write(&mut self, link: Link, waiting: usize) -> usize {
-        if self.shut.contains(&link) { 0 } else { waiting }
+        if self.shut.contains(&link) { 0 } else { self.bytes_max.unwrap_or(waiting) }
     }
 }
 

@@ -56,7 +56,7 @@ fn pushes_go_to_those_who_asked() {
     assert_eq!(id.len(), 16);
     let want = format!(
         "<iq from='romeo@localhost' type='set' id='{id}' to='{ORCHARD}'>\
-         <query xmlns='jabber:iq:roster'><item jid='juliet@localhost' name='Juliet' \
+         <query xmlns='jabber:iq:roster' ver='1.1'><item jid='juliet@localhost' name='Juliet' \
          subscription='none'><group>Friends</group></item></query></iq>"
     );
     assert_eq!(push, want);
@@ -83,9 +83,11 @@ fn a_change_keeps_the_subscription() {
         name: Some("J".to_owned()),
         groups: vec!["Friends".to_owned()],
         subscription: Subscription::Both,
+        ask: false,
+        approved: false,
     };
     world.cx.storage.begin_handler();
-    assert_eq!(world.cx.storage.roster_put(&jid(ORCHARD).to_bare(), &item), Ok(()));
+    world.cx.storage.roster_put(&jid(ORCHARD).to_bare(), &item).expect("put");
     let orchard = world.bind(ORCHARD);
     assert_eq!(set(&mut world, orchard, contact("juliet@localhost")), Ok(()));
     let roster = get(&mut world, orchard);
@@ -150,14 +152,18 @@ fn a_roster_fits_an_outbox() {
     assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost", "b@localhost"]);
 }
 
-/// What is kept of a roster is bounded by who is connected.
+/// What is kept of a roster is bounded by who is available, and nothing is kept of names.
 #[test]
-fn the_roster_goes_with_the_last_session() {
+fn what_is_kept_goes_with_the_last_session() {
     let mut world = world(Config::default());
+    let account = jid(ORCHARD).to_bare();
     let (orchard, garden) = (world.bind(ORCHARD), world.bind(GARDEN));
     get(&mut world, orchard);
+    assert_eq!(world.im.accounts[&account].contacts, None, "nobody is available");
+    world.broadcast(orchard, &available(ORCHARD)).expect("valid");
+    assert!(world.im.accounts[&account].contacts.is_some());
     world.end(orchard);
-    assert!(world.im.accounts[&jid(ORCHARD).to_bare()].roster.is_some());
+    assert!(world.im.accounts[&account].contacts.is_some());
     world.end(garden);
     assert!(world.im.accounts.is_empty());
 }

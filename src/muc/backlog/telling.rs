@@ -13,8 +13,6 @@ use crate::xmpp::Jid;
 
 /// What one visit may add to an outbox, and what may wait in it before its owner is visited.
 const VISIT_BYTES_MAX: usize = 256 * 1024;
-/// With so much waiting in all outboxes together nobody is visited.
-const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Clients that do not read hold the others up for so long; then they are visited regardless, and
 /// cut when that is too much for their outbox.
 const PATIENCE_MS: u64 = 5_000;
@@ -171,12 +169,7 @@ impl Muc {
             self.telling.stalls += 1;
             self.telling.stalled_ms = None;
         }
-        let waiting_max = match cx.config.limits.outbox_bytes_total {
-            0 => WAITING_BYTES_MAX,
-            total => WAITING_BYTES_MAX.min(total / 2),
-        };
-        let has_room = is_urgent || cx.out.bytes_waiting() <= waiting_max;
-        let has_told = has_room && self.tell_rooms(cx);
+        let has_told = (is_urgent || !cx.is_crowded()) && self.tell_rooms(cx);
         if self.telling.rooms.is_empty() {
             self.telling = Telling::default();
         } else if has_told {

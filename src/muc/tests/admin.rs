@@ -213,3 +213,33 @@ fn what_changes_everybody_in_a_large_room_is_told_over_turns() {
     assert_eq!(world.heard(&crowd[199]).len(), 199);
     assert_eq!(world.heard(&crowd[0]), ["presence unavailable U0 307 none/none 110"]);
 }
+
+#[test]
+fn lists_that_nobody_could_be_sent() {
+    let mut world = World::with(|config| config.limits.outbox_bytes = 40_000);
+    let owner = world.user("romeo@localhost/a");
+    world.room(&[(&owner, "R")]);
+    // No list is written that would be longer than half an outbox.
+    let ban = |number: usize, reason: &str| {
+        let reason = reason.repeat(4_000);
+        let jid = format!("u{number}@b");
+        format!("<item affiliation='outcast' jid='{jid}'><reason>{reason}</reason></item>")
+    };
+    refused(world.admin(&owner, &ban(0, "&amp;")), Condition::ResourceConstraint);
+    let count = (0..9).take_while(|n| world.admin(&owner, &ban(*n, "x")).is_ok()).count();
+    assert_eq!(count, 4);
+    world.bytes(&owner);
+    let list = |what: &str| format!("<query xmlns='{}'><item {what}/></query>", ns::MUC_ADMIN);
+    world.get(&owner, &list("affiliation='outcast'")).expect("an owner may");
+    assert!((16_000..20_000).contains(&world.bytes(&owner).len()));
+    // Nor is one of occupants told that has grown so long.
+    for (number, want) in [(1, true), (2, true), (3, true), (4, false)] {
+        let guest = world.user(&format!("u{number}@localhost/b"));
+        let nick = format!("{number}{}", "&".repeat(1_000));
+        world.join(&guest, &nick).expect("an open room");
+        world.bytes(&owner);
+        let told = world.get(&owner, &list("role='participant'"));
+        assert_eq!(told.is_ok(), want, "{number}");
+        assert!(world.bytes(&owner).len() < 20_000);
+    }
+}

@@ -28,8 +28,6 @@ struct Client {
     /// Its nick, while it believes to be in the room.
     nick: Option<String>,
     others: BTreeMap<String, Look>,
-    /// It saw real addresses when it last listened: what one request changes is told one by one.
-    saw: bool,
     /// The affiliation list as it knows it.
     version: Option<String>,
     list: BTreeMap<String, String>,
@@ -121,7 +119,7 @@ impl Play {
             let resource = if number < ACCOUNTS { "r" } else { "s" };
             let user = world.user(&format!("u{}@localhost/{resource}", number % ACCOUNTS));
             let (others, list) = (BTreeMap::new(), BTreeMap::new());
-            Client { user, nick: None, others, saw: false, version: None, list }
+            Client { user, nick: None, others, version: None, list }
         };
         let clients = (0..USERS).map(client).collect();
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
@@ -155,10 +153,9 @@ impl Play {
             let room = self.world.muc.rooms.iter().next().map(|(_, room)| room);
             let viewer = room.and_then(|room| room.occupant_at(&client.user.jid));
             let may_see = viewer.is_some_and(|viewer| room.is_some_and(|r| r.sees_jids(viewer)));
-            let saw = std::mem::replace(&mut client.saw, may_see);
             for stanza in stanzas {
                 self.log.push(format!("    {} < {}", client.user.jid, short(&stanza)));
-                if let Err(wrong) = client.hear(&stanza, may_see || saw) {
+                if let Err(wrong) = client.hear(&stanza, may_see) {
                     let jid = &client.user.jid;
                     panic!("{jid}: {wrong}: {stanza:?}\n{}", self.log.join("\n"));
                 }

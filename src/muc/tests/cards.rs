@@ -243,3 +243,35 @@ fn a_card_is_sent_as_it_came() {
     assert_eq!(answer.attr("to"), Some("juliet@localhost/b"));
     assert_eq!(answer.child("vCard", ns::VCARD_TEMP), Some(&xml(card)));
 }
+
+#[test]
+fn lists_of_hats_are_bounded_in_bytes() {
+    let mut world = World::with(|config| config.limits.outbox_bytes = 80_000);
+    let owner = world.user("romeo@localhost/a");
+    world.room(&[(&owner, "R")]);
+    let title = "x".repeat(1_000);
+    let hat = |number: usize| format!("u:{number}");
+    let make = |world: &mut World, number, title: &str| {
+        world.hat(&owner, "create", &[("title", title), ("uri", &hat(number))])
+    };
+    let count = (0..99).take_while(|number| make(&mut world, *number, &title).is_ok()).count();
+    assert_eq!(count, 32);
+    let give = |world: &mut World, number: usize, uri: &str| {
+        let jid = format!("u{number}@localhost");
+        world.hat(&owner, "assign", &[("jid", &jid), ("uri", uri)])
+    };
+    let count = (0..99).take_while(|number| give(&mut world, *number, "u:0").is_ok()).count();
+    assert_eq!(count, 32);
+    refused(give(&mut world, 99, "u:1"), Condition::ResourceConstraint);
+    // One that is worn by many does not grow either.
+    refused(make(&mut world, 0, &"&amp;".repeat(1_000)), Condition::ResourceConstraint);
+    make(&mut world, 0, "short").expect("there is room");
+    give(&mut world, 99, "u:1").expect("there is room");
+    world.bytes(&owner);
+    for node in ["list", "list-assigned"] {
+        let node = format!("urn:xmpp:hats:commands:{node}");
+        let command = format!("<command xmlns='{}' node='{node}'/>", ns::COMMANDS);
+        world.set(&owner, &command).expect("an owner may");
+        assert!(world.bytes(&owner).len() < 40_000);
+    }
+}

@@ -174,6 +174,38 @@ fn lost_writes_are_taken_back() {
 }
 
 #[test]
+fn lost_roles_are_taken_back() {
+    let mut world = World::new();
+    let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));
+    let others = [world.user("paris@localhost/c"), world.user("tybalt@localhost/d")];
+    world.room(&[(&owner, "R"), (&guest, "J"), (&others[0], "P")]);
+    world.configure(&owner, PERSISTENT).expect("sound");
+    world.admin(&owner, "<item role='moderator' nick='J'/>").expect("an owner may");
+    world.cx.storage.commit().expect("memory");
+    // The next turn, though in the same millisecond.
+    let items = "<item role='participant' nick='J'/><item role='moderator' nick='P'/>\
+                 <item affiliation='admin' jid='tybalt@localhost'/>";
+    world.admin(&owner, items).expect("an owner may");
+    world.join(&others[1], "T").expect("an open room");
+    let list = "<query xmlns='http://jabber.org/protocol/muc#admin'>\
+                <item role='participant'/></query>";
+    refused(world.get(&guest, list), Condition::Forbidden);
+    world.get(&others[0], list).expect("a moderator may");
+    world.get(&others[1], list).expect("an admin may");
+    world.cx.storage.inject(Fault::LoseCommit(1));
+    world.cx.storage.commit().expect_err("it is made to fail");
+    world.muc.handle_storage_lost(&mut world.cx);
+    world.get(&guest, list).expect("a moderator again");
+    for other in &others {
+        refused(world.get(other, list), Condition::Forbidden);
+    }
+    // Sight goes with the role.
+    others.iter().for_each(|other| drop(world.bytes(other)));
+    world.presence(&guest, &format!("{ROOM}/J"), "").expect("news");
+    assert_eq!(world.heard(&others[0]), ["presence J none/moderator"]);
+}
+
+#[test]
 fn a_failing_write_changes_nothing() {
     let mut world = World::new();
     let (owner, guest) = (world.user("romeo@localhost/a"), world.user("juliet@localhost/b"));

@@ -177,7 +177,7 @@ fn a_name_is_taken_again_whole_or_not_at_all() {
         reason: None,
         owners: vec![bare("romeo@localhost")],
     };
-    world.cx.storage.grave_put(&grave, 0).expect("buried");
+    world.cx.storage.grave_put(&grave, None, 0).expect("buried");
     let other = StoredRoom {
         jid: bare("other@conference.localhost"),
         options: world.cx.config.rooms.defaults.clone(),
@@ -190,6 +190,44 @@ fn a_name_is_taken_again_whole_or_not_at_all() {
     refused(world.join(&romeo, "R"), Condition::ResourceConstraint);
     assert_eq!(world.cx.storage.grave(&bare(ROOM), 0), Ok(Some(grave)));
     world.cx.storage.room_remove(&other.jid).expect("removed");
+    // Nor is it taken by a room that is never configured.
+    for _ in 0..2 {
+        world.join(&romeo, "R").expect("there is room");
+        assert!(world.cx.storage.grave(&bare(ROOM), 0).is_ok_and(|grave| grave.is_some()));
+        world.leave(&romeo);
+    }
     world.join(&romeo, "R").expect("there is room");
+    world.configure(&romeo, &[]).expect("the defaults are sound");
     assert_eq!(world.cx.storage.grave(&bare(ROOM), 0), Ok(None));
+}
+
+#[test]
+fn long_nicks_do_not_make_a_list_that_cuts_off_whoever_looks() {
+    let mut world = World::with(|config| config.rooms.defaults.occupants_in_disco = true);
+    let owner = world.user("romeo@localhost/a");
+    world.room(&[(&owner, "R")]);
+    for number in 0..99 {
+        let guest = world.user(&format!("u{number}@localhost/b"));
+        world.join(&guest, &format!("{number}{}", "&".repeat(400))).expect("an open room");
+        world.bytes(&owner);
+    }
+    for (place, place_of) in [("after", "last"), ("before", "first")] {
+        let (mut from, mut count) = (format!("<{place}/>"), 0);
+        while count < 100 {
+            let set = format!("<set xmlns='{}'>{from}</set>", ns::RSM);
+            let query = format!("<query xmlns='{}'>{set}</query>", ns::DISCO_ITEMS);
+            world.get(&owner, &query).expect("an occupant may");
+            let bytes = world.bytes(&owner);
+            assert!(bytes.len() < 140 * 1024, "{}", bytes.len());
+            let list = elements(&bytes).pop().expect("an answer");
+            let list = list.child("query", ns::DISCO_ITEMS).expect("a list").clone();
+            let page = list.elements().filter(|item| &*item.name == "item").count();
+            assert!((1..99).contains(&page), "{page}");
+            count += page;
+            let set = list.child("set", ns::RSM).expect("a part");
+            let next = set.child(place_of, ns::RSM).map(Element::text).expect("told");
+            from = format!("<{place}>{}</{place}>", next.replace('&', "&amp;"));
+        }
+        assert_eq!(count, 100);
+    }
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::xmpp::{Affiliation, BareJid};
 
 const ROOM: &str = "tea@conference.localhost";
-const FOREVER: Retention = Retention { messages_max: 0, bytes_max: 0, oldest_ms: i64::MIN };
+pub(in crate::storage) const FOREVER: Retention =
+    Retention { messages_max: 0, bytes_max: 0, oldest_ms: i64::MIN };
 
 fn tea() -> BareJid {
     BareJid::parse(ROOM).expect("an address")
@@ -259,7 +260,7 @@ fn rows(storage: &mut Storage, sql: &'static str) -> i64 {
 }
 
 /// Sweeps until nothing is left; returns how many slices that took.
-fn sweep(storage: &mut Storage) -> usize {
+pub(in crate::storage) fn sweep(storage: &mut Storage) -> usize {
     let mut slices = 0;
     while storage.has_waste() {
         storage.sweep().expect("swept");

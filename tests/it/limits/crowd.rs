@@ -91,6 +91,8 @@ struct Crowd {
     party: Local,
     clients: Vec<Believer>,
     turns: usize,
+    /// What may wait after a turn.
+    waiting_bytes_max: usize,
     /// What was sent in the turn that sent most.
     turn_bytes_max: usize,
 }
@@ -106,7 +108,8 @@ impl Crowd {
             party.login(user);
         }
         let clients = (0..count).map(|_| Believer::new(count)).collect();
-        Self { party, clients, turns: 0, turn_bytes_max: 0 }
+        let waiting_bytes_max = WAITING_BYTES_MAX;
+        Self { party, clients, turns: 0, waiting_bytes_max, turn_bytes_max: 0 }
     }
 
     fn post(&mut self, who: Who, text: &str) {
@@ -152,7 +155,7 @@ impl Crowd {
         self.turns += 1;
         self.turn_bytes_max = self.turn_bytes_max.max(bytes);
         let waiting = self.party.server().residue().outbox_bytes;
-        assert!(waiting <= WAITING_BYTES_MAX, "{waiting} bytes wait");
+        assert!(waiting <= self.waiting_bytes_max, "{waiting} bytes wait");
         assert!(bytes <= WAITING_BYTES_MAX, "{bytes} bytes in one turn");
         worked
     }
@@ -236,6 +239,39 @@ fn a_crowd_comes_speaks_is_changed_and_goes() {
     crowd.check_views(0..10);
     assert!(crowd.clients[10..].iter().all(|client| client.is_gone && !client.has_ended));
     eprintln!("{count}: {} turns, {} bytes in the largest", crowd.turns, crowd.turn_bytes_max);
+    crowd.party.check_residue();
+}
+
+#[test]
+fn a_crowd_that_comes_at_once_is_let_in_as_it_reads() {
+    // All that they are to be told is more than ten times what may wait.
+    let (count, waiting_bytes_max) = (200, 8_000_000);
+    let toml = format!("limits.outbox_bytes_total = {waiting_bytes_max}");
+    let status = format!("<status>{}</status>", "x".repeat(1_000));
+    let mut crowd = Crowd::new(count, &toml);
+    crowd.join(0, &status);
+    crowd.settle();
+    crowd.configure(&[("whois", "moderators")]);
+    crowd.settle();
+    crowd.waiting_bytes_max = waiting_bytes_max;
+    crowd.party.driver.world.pace.bytes_max = Some(4_000);
+    // What they say in the room comes after the join, or it would be refused.
+    for who in 1..count {
+        crowd.join(who, &status);
+        let to = "room@conference.localhost";
+        crowd.post(who, &format!("<message type='groupchat' to='{to}'><body>.</body></message>"));
+    }
+    crowd.settle();
+    crowd.check_views(0..count);
+    assert_eq!(crowd.clients[0].messages, count - 1);
+    // They go at once, and the first hears of all of them.
+    for who in 1..count {
+        let to = format!("room@conference.localhost/n{who}");
+        crowd.post(who, &format!("<presence type='unavailable' to='{to}'/>"));
+    }
+    crowd.settle();
+    crowd.check_views(0..1);
+    assert!(crowd.clients.iter().all(|client| !client.has_ended));
     crowd.party.check_residue();
 }
 

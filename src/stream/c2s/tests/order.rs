@@ -112,6 +112,8 @@ fn features_after_login() {
     peer.open(Some("localhost")).unwrap();
     let want = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                 <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
+                <ver xmlns='urn:xmpp:features:rosterver'/>\
+                <sub xmlns='urn:xmpp:features:pre-approval'/>\
                 <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:tercet' \
                 ver='ver='/><limits xmlns='urn:xmpp:stream-limits:0'>\
                 <max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits>\

@@ -8,17 +8,15 @@
 //! counts, the others find it done.
 
 use super::changes::{AffiliationChanges, RoleChanges};
+use super::not_in_room;
 use super::privilege::{self, Rank};
 use super::room::Room;
-use super::{ids, not_in_room};
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};
 use crate::xmpp::jid::prepare_resource;
-use crate::xmpp::{
-    Condition, ErrorType, Jid, MessageType, Role, Stanza, StanzaError, StanzaKind, ns,
-};
+use crate::xmpp::{Condition, ErrorType, Jid, MessageType, Role, Stanza, StanzaError, ns};
 
 const ROLE: &str = "muc#role";
 const JID: &str = "muc#jid";
@@ -65,10 +63,7 @@ impl Room {
             .jid(JID, "User ID", from.as_str())
             .text(NICK, "Room Nickname", &asker.nick)
             .boolean(ALLOW, "Grant voice to this person?", false);
-        let kind = StanzaKind::Message(MessageType::Normal);
-        let message = Stanza::new(kind, self.jid.clone().into(), None)
-            .with_id(Some(ids::stanza_id(cx.entropy.as_mut())))
-            .with_child(form.into_element());
+        let message = self.own_message(cx, MessageType::Normal, form.into_element());
         let envelope = Envelope::new(&message);
         let mut is_heard = false;
         for moderator in self.occupants().filter(|other| other.role == Role::Moderator) {
