@@ -141,3 +141,75 @@ fn keep(
     };
     cx.storage.chat_add(account, &message, retention(cx))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORE: (&str, &str) = ("store", ns::HINTS);
+    const NO_STORE: (&str, &str) = ("no-store", ns::HINTS);
+    const NO_PERMANENT: (&str, &str) = ("no-permanent-store", ns::HINTS);
+    const BODY: (&str, &str) = ("body", ns::CLIENT);
+    const STATE: (&str, &str) = ("composing", "http://jabber.org/protocol/chatstates");
+    const RETRACT: (&str, &str) = ("retract", ns::RETRACT);
+
+    fn message(kind: MessageType, children: &[(&'static str, &'static str)]) -> Stanza {
+        let from = Jid::parse("romeo@h/r").expect("an address");
+        let message = Stanza::new(StanzaKind::Message(kind), from, None);
+        let child = |(name, ns): &(&'static str, &'static str)| Element::new(*name, *ns);
+        children.iter().map(child).fold(message, Stanza::with_child)
+    }
+
+    #[test]
+    fn what_is_kept() {
+        use MessageType::{Chat, Error, Groupchat, Headline, Normal};
+        for (kind, children, want) in [
+            (Chat, &[BODY][..], true),
+            (Normal, &[BODY, STATE], true),
+            (Normal, &[("subject", ns::CLIENT)], false),
+            (Chat, &[STATE], false),
+            (Chat, &[], false),
+            (Chat, &[STATE, STORE], true),
+            (Chat, &[("reactions", ns::REACTIONS)], true),
+            (Chat, &[("received", "urn:xmpp:receipts")], true),
+            (Chat, &[("request", "urn:xmpp:receipts")], false),
+            (Chat, &[("markable", "urn:xmpp:chat-markers:0")], false),
+            (Chat, &[("encrypted", "urn:xmpp:omemo:2")], true),
+            (Normal, &[("x", ns::CONFERENCE)], true),
+            (Normal, &[("event", ns::PUBSUB_EVENT)], false),
+            (Chat, &[BODY, NO_STORE], false),
+            (Chat, &[BODY, NO_PERMANENT], false),
+            (Chat, &[BODY, STORE, NO_STORE], false),
+            (Chat, &[RETRACT, NO_STORE], true),
+            (Groupchat, &[BODY, STORE], false),
+            (Headline, &[BODY, STORE], false),
+            (Error, &[BODY, STORE], false),
+            (Error, &[RETRACT], false),
+        ] {
+            assert_eq!(is_archived(&message(kind, children)), want, "{kind:?} {children:?}");
+        }
+        for (inner, want) in [("invite", true), ("decline", false), ("item", false)] {
+            let x = Element::new("x", ns::MUC_USER).with_child(Element::new(inner, ns::MUC_USER));
+            assert_eq!(is_archived(&message(Normal, &[]).with_child(x)), want, "{inner}");
+        }
+    }
+
+    #[test]
+    fn only_ids_by_the_account_are_taken() {
+        let account = BareJid::parse("juliet@h").expect("an address");
+        for (by, is_kept) in [
+            (Some("juliet@h"), false),
+            (Some("Juliet@H"), false),
+            (None, false),
+            (Some("juliet@h/x"), true),
+            (Some("h"), true),
+            (Some("@"), true),
+        ] {
+            let id = Element::new("stanza-id", ns::SID).with_attr_opt("by", by);
+            let mut stanza = message(MessageType::Chat, &[BODY]).with_child(id);
+            take_forged_ids(&mut stanza, &account);
+            assert_eq!(stanza.child("stanza-id", ns::SID).is_some(), is_kept, "{by:?}");
+            assert!(stanza.child("body", ns::CLIENT).is_some());
+        }
+    }
+}

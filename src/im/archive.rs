@@ -121,7 +121,7 @@ impl Im {
         Ok(chats::keep_received(cx, account, stanza)?)
     }
 
-    /// The state of an account's archive (§5), for a session that is being bound (XEP-0386 §4);
+    /// The state of an account's archive (§5), for a session that is being bound (XEP-0386 §3.2);
     /// `None` when it cannot be read.
     pub fn archive_metadata(&mut self, cx: &mut Cx, account: &BareJid) -> Option<Element> {
         self.read_metadata(cx, account).ok()
