@@ -1,6 +1,6 @@
-//! SCRAM with channel binding against the built server, by a client of our own on rustls: XMPP
-//! client libraries in packages do not speak tls-exporter. RFC 5802 §6, RFC 5929 §4, RFC 9266,
-//! XEP-0440. The client shares no SCRAM code with the server.
+//! SCRAM and login tokens with channel binding against the built server, by a client of our own on
+//! rustls: XMPP client libraries in packages do not speak tls-exporter. RFC 5802 §6, RFC 5929 §4,
+//! RFC 9266, XEP-0440, XEP-0484. The client shares no code of the mechanisms with the server.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,7 @@ use rustls::{
 #[path = "../benches/throughput/scram.rs"]
 mod scram;
 
-use scram::{Exchange, Hash, SaltCache};
+use scram::{Exchange, Hash, SaltCache, base64_encode};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
     xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -289,4 +289,97 @@ fn tls_12_has_no_binding() {
     assert_eq!(outcome, Err("invalid-mechanism".to_owned()));
     // Nothing was offered, so "y" is the truth.
     assert_eq!(server.connect(TLS12).log_in("SCRAM-SHA-256", "y,,", b""), Ok(()));
+}
+
+const SASL2: &str = "urn:xmpp:sasl:2";
+const AGENT: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>";
+
+impl Client {
+    /// Asks for a token, by password (XEP-0484 §3.2).
+    fn request_token(mut self, mechanism: &str) -> String {
+        let initial = base64_encode(b"\0user\0password");
+        let request = format!("<request-token xmlns='urn:xmpp:fast:0' mechanism='{mechanism}'/>");
+        let answer = self.authenticate("PLAIN", &initial, &request).expect("a success");
+        let (_, rest) = answer.split_once(" token='").expect("a token");
+        rest.split('\'').next().expect("a value").to_owned()
+    }
+
+    /// Logs in by a token; both sides prove that they have it.
+    fn log_in_by_token(mut self, mechanism: &str, token: &str, binding: &[u8]) -> Outcome {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, token.as_bytes());
+        let hashed = |who: &[u8]| ring::hmac::sign(&key, &[who, binding].concat());
+        let message = [b"user\0", hashed(b"Initiator").as_ref()].concat();
+        let fast = "<fast xmlns='urn:xmpp:fast:0'/>";
+        let answer = self.authenticate(mechanism, &base64_encode(&message), fast)?;
+        let want = base64_encode(hashed(b"Responder").as_ref());
+        assert!(answer.contains(&format!("<additional-data>{want}</additional-data>")), "{answer}");
+        Ok(())
+    }
+
+    fn authenticate(
+        &mut self,
+        mechanism: &str,
+        initial: &str,
+        inline: &str,
+    ) -> Result<String, String> {
+        let authenticate = format!(
+            "<authenticate xmlns='{SASL2}' mechanism='{mechanism}'>\
+             <initial-response>{initial}</initial-response>{AGENT}{inline}</authenticate>"
+        );
+        self.stream.write_all(authenticate.as_bytes()).expect("writes");
+        let text = read_until(&mut self.stream, &["</stream:features>", "</failure>"]);
+        let Some(failure) = text.strip_prefix(&format!("<failure xmlns='{SASL2}'><")) else {
+            return Ok(text);
+        };
+        Err(failure.split([' ', '/', '>']).next().unwrap_or_default().to_owned())
+    }
+}
+
+#[test]
+fn tokens_are_bound_to_their_connection() {
+    let server = Server::start("tokens");
+    let refused = Err("not-authorized".to_owned());
+    let bindings: [(&str, fn(&Client) -> Vec<u8>); 3] = [
+        ("HT-SHA-256-EXPR", Client::exporter),
+        ("HT-SHA-256-ENDP", Client::end_point),
+        ("HT-SHA-256-NONE", |_| Vec::new()),
+    ];
+    for (mechanism, binding) in bindings {
+        let client = server.connect(TLS13);
+        assert!(client.offers(mechanism), "{mechanism} in {}", client.features);
+        let token = client.request_token(mechanism);
+        let client = server.connect(TLS13);
+        let data = binding(&client);
+        assert_eq!(client.log_in_by_token(mechanism, &token, &data), Ok(()), "{mechanism}");
+
+        // Whoever stands between has another connection, or another certificate.
+        let outcome = server.connect(TLS13).log_in_by_token(mechanism, &token, &[7; 32]);
+        assert_eq!(outcome, refused, "{mechanism}, other data");
+        // A bound token does not lose its binding (XEP-0484 §3.4).
+        for (other, binding) in bindings {
+            if other != mechanism {
+                let client = server.connect(TLS13);
+                let data = binding(&client);
+                let outcome = client.log_in_by_token(other, &token, &data);
+                assert_eq!(outcome, refused, "{other} with a token for {mechanism}");
+            }
+        }
+    }
+    // The keys of another connection of the very same client.
+    let token = server.connect(TLS13).request_token("HT-SHA-256-EXPR");
+    let other = server.connect(TLS13).exporter();
+    let outcome = server.connect(TLS13).log_in_by_token("HT-SHA-256-EXPR", &token, &other);
+    assert_eq!(outcome, refused);
+}
+
+#[test]
+fn tls_12_has_no_bound_tokens() {
+    let server = Server::start("tokens12");
+    let client = server.connect(TLS12);
+    assert!(client.offers("HT-SHA-256-NONE"), "{}", client.features);
+    assert!(!client.offers("HT-SHA-256-EXPR") && !client.offers("HT-SHA-256-ENDP"));
+    let token = server.connect(TLS13).request_token("HT-SHA-256-ENDP");
+    let data = client.end_point();
+    let outcome = client.log_in_by_token("HT-SHA-256-ENDP", &token, &data);
+    assert_eq!(outcome, Err("invalid-mechanism".to_owned()));
 }

@@ -2,9 +2,9 @@
 //!
 //! One record per bound session and one per account with sessions; both go with the session. What
 //! the rules are stands in the files of the concepts: `presence`, `probe`, `subscription` (its
-//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery), `roster`,
-//! `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the room
-//! service's.
+//! tables: `standing`; what presence needs of a roster: `contacts`), `message` (delivery),
+//! `roster`, `disco`. It knows nothing of streams, and nothing of rooms: a session's seats are the
+//! room service's.
 
 mod archive;
 mod archive_prefs;
@@ -281,8 +281,7 @@ impl Im {
     }
 
     /// The sessions of an account, in the order they were bound.
-    #[cfg(test)]
-    fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
+    pub fn sessions_of(&self, account: &BareJid) -> Vec<SessionId> {
         self.accounts.get(account).map(|account| account.sessions.clone()).unwrap_or_default()
     }
 

@@ -23,4 +23,7 @@ impl Im {
     pub(super) fn deliver_offline(&mut self, _: &mut Cx, _: SessionId) -> Result<(), StanzaError> {
         Ok(())
     }
+
+    /// Forgets what was kept: a client that binds by XEP-0386 (§3.2) finds it in the archive.
+    pub fn clear_offline(&mut self, _: &mut Cx, _: &BareJid) {}
 }

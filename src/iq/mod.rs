@@ -214,6 +214,6 @@ mod tests {
         assert!(!has(Scope::Server, IqType::Get, "query", ns::PING));
         assert!(!has(Scope::RoomService, IqType::Get, "query", ns::REGISTER));
         let rooms: Vec<_> = features(Scope::RoomService).collect();
-        assert_eq!(rooms, [ns::PING, ns::VERSION, ns::TIME]);
+        assert_eq!(rooms, [ns::PING, ns::VERSION, ns::LAST, ns::TIME]);
     }
 }

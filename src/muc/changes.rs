@@ -245,8 +245,10 @@ impl Room {
         let occupant = self.occupant(verdict.key)?;
         let (saw_jids, was_shown) = (self.sees_jids(occupant), occupant.is_shown);
         let is_shown = self.shows(verdict.role);
+        let gains_sight = !saw_jids && privilege::sees_jids(&self.options, verdict.role);
         self.set_affiliation(verdict);
         let occupant = self.occupant_mut(verdict.key)?;
+        occupant.has_untold_sight = gains_sight;
         occupant.set_role(verdict.role, cx.storage.turn_number());
         occupant.is_shown = is_shown;
         Some(Changed { verdict, saw_jids, was_shown })
@@ -255,6 +257,8 @@ impl Room {
     /// It hears of it, and all others.
     fn tell_changed(&mut self, cx: &mut Cx, change: &Changed<'_>) {
         let Changed { verdict, saw_jids, was_shown } = *change;
+        let Some(occupant) = self.occupant_mut(verdict.key) else { return };
+        occupant.has_untold_sight = false;
         let Some(occupant) = self.occupant(verdict.key) else { return };
         let (is_shown, sees_jids) = (occupant.is_shown, self.sees_jids(occupant));
         let account = occupant.account.clone();

@@ -84,6 +84,8 @@ pub struct Occupant {
     pub role: Role,
     /// The turn that last changed the role, and what it was before that; `None` when not here.
     former_role: (u64, Role),
+    /// It may see addresses from now on and has not been told yet: until then it sees none.
+    pub has_untold_sight: bool,
     /// Its presence goes to all: what `muc#roomconfig_presencebroadcast` said of its role when it
     /// got it. Others hear of its going exactly when they have heard of its coming.
     pub is_shown: bool,
@@ -110,6 +112,7 @@ impl Occupant {
             affiliation: Affiliation::None,
             role: Role::None,
             former_role: (0, Role::None),
+            has_untold_sight: false,
             is_shown: false,
             id,
             hats: None,

@@ -199,9 +199,9 @@ impl Room {
         self.options.presence_broadcast.contains(&role)
     }
 
-    /// True when an occupant sees the real addresses of others.
+    /// True when an occupant sees the real addresses of others, and knows that it does.
     pub fn sees_jids(&self, viewer: &Occupant) -> bool {
-        privilege::sees_jids(&self.options, viewer.role)
+        !viewer.has_untold_sight && privilege::sees_jids(&self.options, viewer.role)
     }
 
     /// The occupants in the order of joining.

@@ -10,6 +10,7 @@ mod disco;
 mod door;
 mod drain;
 mod edge;
+mod inline;
 pub mod limits;
 mod management;
 mod router;

@@ -126,15 +126,10 @@ impl Server {
                 return Err(StreamCondition::PolicyViolation.into());
             }
         }
-        if element.is("auth", ns::SASL)
-            && self.addresses.is_exhausted(
-                &self.cx.config.limits,
-                now_ms,
-                address,
-                Counted::LoginFailures,
-            )
+        let (limits, failures) = (&self.cx.config.limits, Counted::LoginFailures);
+        if self.addresses.is_exhausted(limits, now_ms, address, failures)
+            && session.negotiation.refuse_login(&element)
         {
-            session.negotiation.refuse_login();
             log::warn!("login refused: address={address} reason=too-many-failures");
             self.hold_failure(id);
             return Ok(());
@@ -165,14 +160,21 @@ impl Server {
             }
             Step::Authenticated => {
                 restart(session, &self.cx.config.limits);
-                if std::mem::take(&mut session.is_login_awaited) {
-                    self.logins_awaited -= 1;
-                }
+                self.count_login(id);
             }
+            Step::Granted(granted) => self.log_in(id, *granted),
             Step::Bind { id: request_id, resource } => self.bind(id, &request_id, resource),
             Step::Stanza(element) => self.register(id, &element),
         }
         Ok(())
+    }
+
+    /// A connection has logged in.
+    pub(super) fn count_login(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if std::mem::take(&mut session.is_login_awaited) {
+            self.logins_awaited -= 1;
+        }
     }
 
     /// Holds the answer to a failed login back for a while.
@@ -217,35 +219,39 @@ impl Server {
         }
     }
 
-    /// RFC 6120 §7: binds a resource. Of two sessions with one address the new one wins
-    /// (§7.7.2.2), and the old one is entirely gone before.
+    /// RFC 6120 §7: a client asks for a resource by an iq.
     fn bind(&mut self, id: SessionId, request_id: &str, resource: Option<String>) {
-        let Some(session) = self.sessions.get(id) else { return };
-        let Some(account) = session.negotiation.account().cloned() else { return };
         let resource = resource.unwrap_or_else(|| self.cx.random_hex(8));
-        let bound = account.with_resource(&resource).map_err(|_| Condition::BadRequest.into());
-        let bound = bound.and_then(|full_jid| {
-            if let Some(old) = self.im.session_at(&full_jid) {
-                self.chain_is_free = false;
-                self.end_stream(old, Some(StreamCondition::Conflict.into()));
-            }
-            self.im.bind(&mut self.cx, id, &full_jid).map(|()| full_jid)
-        });
+        let bound = self.take_resource(id, &resource);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let negotiation = &mut session.negotiation;
         match bound {
-            Ok(full_jid) => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.negotiation.bound(&mut self.cx, id, request_id, &full_jid);
-                    log::debug!("{full_jid} bound from {}", session.address);
-                    session.full_jid = Some(full_jid);
-                }
-                self.set_timer(id);
-            }
-            Err(error) => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.negotiation.refuse_bind(&mut self.cx, id, Some(request_id), &error);
-                }
-            }
+            Ok(full_jid) => negotiation.bound(&mut self.cx, id, request_id, &full_jid),
+            Err(error) => negotiation.refuse_bind(&mut self.cx, id, Some(request_id), &error),
         }
+    }
+
+    /// Binds a resource. Of two sessions with one address the new one wins (§7.7.2.2), and the old
+    /// one is entirely gone before.
+    pub(super) fn take_resource(
+        &mut self,
+        id: SessionId,
+        resource: &str,
+    ) -> Result<Jid, StanzaError> {
+        let session = self.sessions.get(id).ok_or(Condition::ItemNotFound)?;
+        let account = session.negotiation.account().ok_or(Condition::NotAllowed)?;
+        let full_jid = account.with_resource(resource).map_err(|_| Condition::BadRequest)?;
+        if let Some(old) = self.im.session_at(&full_jid) {
+            self.chain_is_free = false;
+            self.end_stream(old, Some(StreamCondition::Conflict.into()));
+        }
+        self.im.bind(&mut self.cx, id, &full_jid)?;
+        if let Some(session) = self.sessions.get_mut(id) {
+            log::debug!("{full_jid} bound from {}", session.address);
+            session.full_jid = Some(full_jid.clone());
+        }
+        self.set_timer(id);
+        Ok(full_jid)
     }
 
     /// XEP-0077 §3.1: an iq of in-band registration before login. The client has no address yet,

@@ -54,7 +54,7 @@ impl Storage {
         Ok(rows > 0)
     }
 
-    /// Changes the credentials; `false` when there is no such account.
+    /// Changes the credentials, and makes login tokens void; `false` when there is no such account.
     pub fn account_change(
         &mut self,
         account: &BareJid,
@@ -82,6 +82,7 @@ impl Storage {
                 sha256.server_key,
             ],
         )?;
+        self.login_tokens_forget_all(account)?;
         Ok(rows > 0)
     }
 

@@ -61,6 +61,7 @@ pub use pep::{
     PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, PepSendLast, PepUsage,
 };
 pub use requests::SubscriptionEnd;
+pub use tokens::LoginToken;
 pub use values::{
     AffiliationEntry, RosterChange, RosterItem, RosterVersion, StorageError, StoredRoom,
     StoredSubject, Subscription,

@@ -13,7 +13,7 @@ use super::{RosterChange, RosterItem, RosterVersion, Storage, StorageError, Subs
 use crate::xmpp::BareJid;
 
 /// Removed contacts that a roster remembers, so that a client learns of them by the difference.
-const REMOVED_MAX: usize = 256;
+const REMOVED_ITEMS_MAX: usize = 256;
 
 /// What subscriptions (RFC 6121 §3) and versions (§2.6) need beside the first tables; what is left
 /// to be said of removed accounts.
@@ -95,8 +95,8 @@ impl Storage {
         Ok(join_groups(rows).pop().map(|(item, _)| item))
     }
 
-    /// How many contacts an account has, and the bytes of their addresses, names and groups; a group
-    /// counts `group_bytes` more.
+    /// How many contacts an account has, and the bytes of their addresses, names and groups; a
+    /// group counts `group_bytes` more.
     pub fn roster_size(
         &mut self,
         account: &BareJid,
@@ -119,8 +119,8 @@ impl Storage {
         Ok((items as usize, (texts + groups) as usize))
     }
 
-    /// What there is between an account and a contact; `None` for strangers, and for an account that
-    /// does not exist.
+    /// What there is between an account and a contact; `None` for strangers, and for an account
+    /// that does not exist.
     pub fn subscription(
         &mut self,
         account: &BareJid,
@@ -204,7 +204,7 @@ impl Storage {
         let forgotten = self.read_one(
             "SELECT version FROM roster_removed WHERE account = ?1
              ORDER BY version DESC LIMIT 1 OFFSET ?2",
-            (id, REMOVED_MAX as i64),
+            (id, REMOVED_ITEMS_MAX as i64),
             |row| row.get::<_, i64>(0),
         )?;
         if let Some(forgotten) = forgotten {
@@ -320,5 +320,53 @@ fn parse_subscription(text: &str) -> Subscription {
         "from" => Subscription::From,
         "both" => Subscription::Both,
         _ => Subscription::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{create, item, jid};
+    use super::*;
+
+    /// RFC 6121 §2.6: what changed since when, as far back as removals are remembered.
+    #[test]
+    fn changes_of_a_roster() {
+        let mut storage = Storage::memory();
+        let a = jid("a@localhost");
+        create(&mut storage, "a@localhost").expect("made");
+        assert_eq!(storage.roster_version(&a), Ok(RosterVersion::default()));
+        for contact in ["x@localhost", "y@localhost", "z@localhost", "x@localhost"] {
+            storage.roster_put(&a, &item(contact, &["b", "a"])).expect("put");
+        }
+        storage.roster_remove(&a, &jid("y@localhost")).expect("removed");
+        let texts = |storage: &mut Storage, since| {
+            let changes = storage.roster_changes(&jid("a@localhost"), since).expect("read");
+            let text = |(number, change): &(i64, RosterChange)| match change {
+                RosterChange::Put(item) => format!("{number}+{}{}", item.jid, item.groups.concat()),
+                RosterChange::Remove(jid) => format!("{number}-{jid}"),
+            };
+            changes.iter().map(text).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(texts(&mut storage, 0), "3+z@localhostab 4+x@localhostab 5-y@localhost");
+        assert_eq!(texts(&mut storage, 4), "5-y@localhost");
+        assert_eq!(texts(&mut storage, 5), "");
+        // One that comes again was not removed.
+        storage.roster_put(&a, &item("y@localhost", &[])).expect("put");
+        assert_eq!(texts(&mut storage, 4), "6+y@localhost");
+        for n in 0..300 {
+            let contact = jid(&format!("c{n}@localhost"));
+            storage.roster_put(&a, &item(contact.as_str(), &[])).expect("put");
+            storage.roster_remove(&a, &contact).expect("removed");
+        }
+        let version = storage.roster_version(&a).expect("read");
+        assert_eq!((version.epoch, version.number), (1, 606));
+        let changes = storage.roster_changes(&a, version.oldest).expect("read");
+        assert_eq!((changes.len(), changes[0].0), (256, version.oldest + 2));
+        // The heir of the name has another roster, whatever its number is.
+        storage.account_remove(&a).expect("removed");
+        create(&mut storage, "a@localhost").expect("made again");
+        assert_eq!(storage.roster_version(&a), Ok(RosterVersion::default()));
+        let version = storage.roster_put(&a, &item("x@localhost", &[])).expect("put");
+        assert_eq!(version.to_string(), "2.1");
     }
 }

@@ -35,7 +35,7 @@ impl Drop for TempFolder {
     }
 }
 
-fn jid(text: &str) -> BareJid {
+pub(super) fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("a valid address")
 }
 
@@ -49,7 +49,7 @@ pub(super) fn credentials(mark: u8) -> Credentials {
     Credentials { sha1: keys(20), sha256: keys(32) }
 }
 
-fn item(contact: &str, groups: &[&str]) -> RosterItem {
+pub(super) fn item(contact: &str, groups: &[&str]) -> RosterItem {
     RosterItem {
         jid: jid(contact),
         name: Some(format!("name of {contact}")),
@@ -90,7 +90,7 @@ fn open(folder: &TempFolder) -> Storage {
 }
 
 /// One turn with one handler that makes an account.
-fn create(storage: &mut Storage, name: &str) -> Result<bool, StorageError> {
+pub(super) fn create(storage: &mut Storage, name: &str) -> Result<bool, StorageError> {
     storage.begin_handler();
     let made = storage.account_create(&jid(name), &credentials(1));
     if made.is_err() {

@@ -3,23 +3,23 @@
 //!
 //! The order is fixed: STARTTLS, login, resource. Each restart of the stream brings a new header
 //! and new features, and keeps what was agreed before it: domain, TLS, failures (advisory a06).
-//! A failed login is not answered at once but held back, until the server calls
-//! [`Negotiation::send_failure`]; errors that say nothing about a password are answered at once,
-//! and count as well. Stream errors are returned; the server sends them and ends the stream.
+//! A login by XEP-0388 restarts nothing, and may bring its resource with it. `login` and `bind` are
+//! the steps of their names. Stream errors are returned; the server sends them and ends the stream.
+
+mod bind;
+mod login;
 
 use super::features;
 use super::header;
-use super::sasl::login::{Answer, Login, Rejection, Terms, is_client_element};
-use super::sasl::{ChannelBindings, Condition};
+use super::sasl::ChannelBindings;
+use super::sasl::login::{Granted, Login};
+use super::sasl::profile::Profile;
 use crate::config::InBand;
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::xml::writer::write_element;
 use crate::xml::{Element, StreamHeader};
-use crate::xmpp::{
-    self, BareJid, Jid, StanzaError, StreamCondition, StreamError, base64, jid::prepare_resource,
-    ns,
-};
+use crate::xmpp::{BareJid, StreamCondition, StreamError, ns};
 
 /// What the core knows of the TLS of a connection.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +65,9 @@ pub enum Step {
     },
     /// Logged in: `<success/>` is queued; a new stream header follows, with a new parser.
     Authenticated,
+    /// Logged in by XEP-0388: the stream goes on as it is. Do what came along with the login, then
+    /// call [`Negotiation::send_success`], unless an earlier session was resumed.
+    Granted(Box<Granted>),
     /// A resource is asked for: bind it, then call [`Negotiation::bound`], or
     /// [`Negotiation::refuse_bind`].
     Bind {
@@ -147,7 +150,12 @@ impl Negotiation {
             self.host = Some(host.clone());
         }
         self.send_header(cx, session, from.as_ref().ok().and_then(Option::as_ref));
-        form.and(host).and(from)?;
+        form?;
+        let (host, from) = (host?, from?);
+        header::check_domain(from.as_ref(), &host)?;
+        if let Stage::Login(login) = &mut self.stage {
+            login.set_claimed(from);
+        }
         let bytes = match self.stage {
             Stage::Login(_) => features::Before {
                 starttls: (!self.is_secure).then_some(self.needs_tls(cx)),
@@ -155,7 +163,8 @@ impl Negotiation {
                 bindings: &self.bindings,
             }
             .write(&cx.config.limits),
-            Stage::Bind(_) | Stage::Bound(_) => features::write_after_login(cx),
+            Stage::Bind(_) => features::write_after_login(cx, false),
+            Stage::Bound(_) => features::write_after_login(cx, true),
         };
         cx.out.push_raw(session, &bytes);
         Ok(())
@@ -188,68 +197,13 @@ impl Negotiation {
         let is_stanza = matches!(element.name.as_ref(), "iq" | "message" | "presence");
         if element.is("starttls", ns::TLS) {
             self.start_tls(cx, session)
-        } else if is_client_element(&element) {
-            self.handle_sasl(cx, session, &element)
+        } else if let Some(profile) = Profile::of(&element) {
+            self.handle_sasl(cx, session, profile, &element)
         } else if is_stanza && element.ns == ns::CLIENT {
             self.handle_early_stanza(cx, session, element)
         } else {
             Err(StreamCondition::UnsupportedStanzaType.into())
         }
-    }
-
-    /// Does the check that [`Step::CheckPassword`] announced.
-    pub fn check_password(&mut self, cx: &mut Cx, session: SessionId) -> Result<Step, StreamError> {
-        let needs_tls = self.needs_tls(cx);
-        let (Stage::Login(login), Some(host)) = (&mut self.stage, &self.host) else {
-            return Ok(Step::Continue);
-        };
-        let answer = login.check_password(cx, &Terms { host, bindings: &self.bindings, needs_tls });
-        self.answer(cx, session, answer)
-    }
-
-    /// Queues the `<failure/>` that [`Step::LoginFailed`] held back; `policy-violation` ends the
-    /// stream after too many.
-    pub fn send_failure(&mut self, cx: &mut Cx, session: SessionId) -> Result<(), StreamError> {
-        let Stage::Login(login) = &mut self.stage else { return Ok(()) };
-        let Some(failure) = login.take_held() else { return Ok(()) };
-        let is_exhausted = login.is_exhausted();
-        push(cx, session, &failure.to_element());
-        check_failures(is_exhausted)
-    }
-
-    /// Refuses `<auth/>` because of too many failures of this address, before looking at it
-    /// (`temporary-auth-failure`); also held back, until [`Self::send_failure`].
-    pub fn refuse_login(&mut self) {
-        if let Stage::Login(login) = &mut self.stage {
-            login.hold_failure(Condition::TemporaryAuthFailure.into());
-        }
-    }
-
-    /// The resource is bound: queues the iq result, and the negotiation is over.
-    pub fn bound(&mut self, cx: &mut Cx, session: SessionId, id: &str, full_jid: &Jid) {
-        let Stage::Bind(account) = &self.stage else { return };
-        self.stage = Stage::Bound(account.clone());
-        let jid = Element::new("jid", ns::BIND).with_text(full_jid.as_str());
-        let result = Element::new("iq", ns::CLIENT)
-            .with_attr("type", "result")
-            .with_attr("id", id)
-            .with_child(Element::new("bind", ns::BIND).with_child(jid));
-        push(cx, session, &result);
-    }
-
-    /// The resource cannot be bound (RFC 6120 §7.6.2): the client may try again.
-    pub fn refuse_bind(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        id: Option<&str>,
-        error: &StanzaError,
-    ) {
-        let reply = Element::new("iq", ns::CLIENT)
-            .with_attr("type", "error")
-            .with_attr_opt("id", id)
-            .with_child(error.to_element());
-        push(cx, session, &reply);
     }
 
     /// The account, once authenticated.
@@ -300,67 +254,6 @@ impl Negotiation {
         Ok(Step::StartTls)
     }
 
-    fn handle_sasl(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        element: &Element,
-    ) -> Result<Step, StreamError> {
-        let needs_tls = self.needs_tls(cx);
-        let (Stage::Login(login), Some(host)) = (&mut self.stage, &self.host) else {
-            // Logged in already.
-            return Err(StreamCondition::UnsupportedStanzaType.into());
-        };
-        let terms = Terms { host, bindings: &self.bindings, needs_tls };
-        let answer = login.handle(cx, &terms, element);
-        self.answer(cx, session, answer)
-    }
-
-    /// Tells the client how its login goes on.
-    fn answer(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        answer: Result<Answer, Rejection>,
-    ) -> Result<Step, StreamError> {
-        match answer {
-            Ok(Answer::CheckPassword) => Ok(Step::CheckPassword),
-            Ok(Answer::Challenge(message)) => {
-                let text = base64::encode(message.as_bytes());
-                push(cx, session, &Element::new("challenge", ns::SASL).with_text(text));
-                Ok(Step::Continue)
-            }
-            Ok(Answer::Success { account, data }) => {
-                let text = data.map(|data| base64::encode(data.as_bytes())).unwrap_or_default();
-                push(cx, session, &Element::new("success", ns::SASL).with_text(text));
-                self.stage = Stage::Bind(account);
-                self.bindings = ChannelBindings::default();
-                self.is_open = false;
-                Ok(Step::Authenticated)
-            }
-            Err(rejection) => self.reject(cx, session, rejection),
-        }
-    }
-
-    /// Holds back what is about a password; answers anything else at once.
-    fn reject(
-        &mut self,
-        cx: &mut Cx,
-        session: SessionId,
-        Rejection { failure, account }: Rejection,
-    ) -> Result<Step, StreamError> {
-        let Stage::Login(login) = &mut self.stage else { return Ok(Step::Continue) };
-        if failure.condition == Condition::NotAuthorized {
-            login.hold_failure(failure);
-            return Ok(Step::LoginFailed { account });
-        }
-        login.count_failure();
-        let is_exhausted = login.is_exhausted();
-        push(cx, session, &failure.to_element());
-        check_failures(is_exhausted)?;
-        Ok(Step::Continue)
-    }
-
     /// A stanza before the resource is bound: registration and binding have their time, anything
     /// else has none yet (RFC 6120 §4.9.3.12, §7.1).
     fn handle_early_stanza(
@@ -389,18 +282,6 @@ impl Negotiation {
         }
     }
 
-    /// RFC 6120 §7.6, §7.7
-    fn bind(&mut self, cx: &mut Cx, session: SessionId, iq: &Element) -> Step {
-        match parse_bind(iq) {
-            Some((id, resource)) => Step::Bind { id, resource },
-            None => {
-                let error = StanzaError::from(xmpp::Condition::BadRequest);
-                self.refuse_bind(cx, session, iq.attr("id"), &error);
-                Step::Continue
-            }
-        }
-    }
-
     /// No login and no registration yet: TLS first.
     fn needs_tls(&self, cx: &Cx) -> bool {
         cx.config.c2s.require_tls && !self.is_secure
@@ -415,30 +296,6 @@ impl Negotiation {
                 InBand::Anyone => true,
             }
     }
-}
-
-/// The id and the resource of a bind request; `None` for one that cannot be processed: without an
-/// id (RFC 6120 §8.1.3), with a second payload (§8.2.3), or with a resource that resourceprep
-/// refuses (§7.7.2.1). An empty resource leaves the choice to the server, as none does.
-fn parse_bind(iq: &Element) -> Option<(String, Option<String>)> {
-    let id = iq.attr("id").filter(|id| !id.is_empty())?;
-    let mut payloads = iq.elements();
-    let (bind, None) = (payloads.next()?, payloads.next()) else { return None };
-    let wish = bind.child("resource", ns::BIND).map(Element::text).unwrap_or_default();
-    let resource = match wish.as_str() {
-        "" => None,
-        _ => Some(prepare_resource(&wish).ok()?),
-    };
-    Some((id.to_owned(), resource))
-}
-
-/// Ends the stream after too many failed logins (RFC 6120 §6.4.5).
-fn check_failures(is_exhausted: bool) -> Result<(), StreamError> {
-    if is_exhausted {
-        let error = StreamError::new(StreamCondition::PolicyViolation);
-        return Err(error.with_text("too many failed logins"));
-    }
-    Ok(())
 }
 
 /// Queues a first-level element of ours.

@@ -1,9 +1,11 @@
 //! Stream features (RFC 6120 §4.3.2): what is offered when, in the order of XEP-0170.
 //!
-//! What is offered is what is accepted: the mechanisms come from the table of `sasl`, and the
-//! channel bindings are the very ones that a login is checked against.
+//! What is offered is what is accepted: the mechanisms come from the tables of `sasl`, what can be
+//! done along with a login from that of `inline`, and the channel bindings are the very ones that a
+//! login is checked against.
 
-use super::sasl::{self, ChannelBindings};
+use super::inline::Bind;
+use super::sasl::{self, ChannelBindings, ht};
 use crate::config::Limits;
 use crate::cx::Cx;
 use crate::xml::Element;
@@ -35,6 +37,9 @@ impl Before<'_> {
             features.extend(channel_bindings(self.bindings));
             features.push(mechanisms(!self.bindings.is_empty()));
         }
+        if self.starttls.is_none() {
+            features.push(authentication(self.bindings));
+        }
         // Without traffic a stream ends at the deadline for the login.
         let idle_seconds = limits.unauthenticated_seconds;
         features.extend(stream_limits(limits.stanza_bytes_unauthenticated, idle_seconds));
@@ -42,16 +47,18 @@ impl Before<'_> {
     }
 }
 
-/// `<stream:features/>` after authentication.
-pub fn write_after_login(cx: &Cx) -> Vec<u8> {
-    let optional = Element::new("optional", ns::SESSION);
-    let mut features = vec![
-        Element::new("bind", ns::BIND),
-        Element::new("session", ns::SESSION).with_child(optional),
-        // RFC 6121 §2.6.1, §3.4.1
-        Element::new("ver", ns::ROSTER_VERSIONS),
-        Element::new("sub", ns::PRE_APPROVAL),
-    ];
+/// `<stream:features/>` after authentication; what is still to be done when the resource is bound
+/// already (XEP-0386).
+pub fn write_after_login(cx: &Cx, is_bound: bool) -> Vec<u8> {
+    let mut features = Vec::new();
+    if !is_bound {
+        let optional = Element::new("optional", ns::SESSION);
+        features.push(Element::new("bind", ns::BIND));
+        features.push(Element::new("session", ns::SESSION).with_child(optional));
+    }
+    // RFC 6121 §2.6.1, §3.4.1
+    features.push(Element::new("ver", ns::ROSTER_VERSIONS));
+    features.push(Element::new("sub", ns::PRE_APPROVAL));
     if !cx.caps_ver.is_empty() {
         features.push(
             Element::new("c", ns::CAPS)
@@ -72,6 +79,21 @@ fn mechanisms(has_plus: bool) -> Element {
         mechanisms.push(Element::new("mechanism", ns::SASL).with_text(name));
     }
     mechanisms
+}
+
+/// XEP-0388 §2.1. The same mechanisms for everybody, whether there is such an account or not.
+fn authentication(bindings: &ChannelBindings) -> Element {
+    let mut authentication = Element::new("authentication", ns::SASL2);
+    for (_, name) in sasl::offered(!bindings.is_empty()) {
+        authentication.push(Element::new("mechanism", ns::SASL2).with_text(name));
+    }
+    // XEP-0484 §3.1
+    let mut fast = Element::new("fast", ns::FAST);
+    for kind in ht::Kind::offered(bindings) {
+        fast.push(Element::new("mechanism", ns::FAST).with_text(kind.name));
+    }
+    let inline = Element::new("inline", ns::SASL2).with_child(Bind::feature()).with_child(fast);
+    authentication.with_child(inline)
 }
 
 /// XEP-0440 §2: at least one type, or nothing.

@@ -79,6 +79,14 @@ pub fn check_from(
     Ok(Some(from))
 }
 
+/// XEP-0388 §2.1: who connects to a domain is at home there.
+pub fn check_domain(from: Option<&BareJid>, host: &BareJid) -> Result<(), StreamError> {
+    match from {
+        Some(from) if from.domain() != host.domain() => Err(StreamCondition::InvalidFrom.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The language of the stream, when it has the form of one.
 pub fn lang(header: &StreamHeader) -> Option<&str> {
     let lang = header.lang.as_deref()?;
@@ -185,6 +193,15 @@ mod tests {
         check(Some("bob@localhost"), Some(&alice), Err(S::InvalidFrom));
         check(Some("@"), None, Err(S::ImproperAddressing));
         check(Some("@"), Some(&alice), Err(S::ImproperAddressing));
+    }
+
+    #[test]
+    fn senders_are_at_home() {
+        let jid = |text: &str| BareJid::parse(text).unwrap();
+        let is_right = |from: &str| check_domain(Some(&jid(from)), &jid("localhost")).is_ok();
+        assert!(is_right("alice@localhost") && is_right("localhost"));
+        assert!(!is_right("alice@example.org") && !is_right("example.org"));
+        assert!(check_domain(None, &jid("localhost")).is_ok());
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Streams: negotiation up to a bound session.
 //!
 //! `c2s` is the state machine of a client stream; `header` and `features` write and judge what
-//! opens it, `sasl` logs in. Nothing here knows sockets: elements in, bytes into the outbox.
+//! opens it, `sasl` logs in, `inline` is what a login may bring with it. Nothing here knows
+//! sockets: elements in, bytes into the outbox.
 
 pub mod c2s;
 mod features;
 mod header;
+pub mod inline;
 pub mod sasl;
 #[cfg(test)]
 mod tests;

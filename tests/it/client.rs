@@ -44,6 +44,8 @@ enum State {
     /// The script speaks for itself.
     Raw,
     Features,
+    /// The script speaks for itself once TLS is up.
+    FeaturesOfRaw,
     Proceed,
     Sasl,
     FeaturesAfterLogin,
@@ -70,6 +72,10 @@ pub struct Client {
     state: State,
     parser: StreamParser,
     login: Login,
+    /// What `<authenticate/>` brings with it (XEP-0388); `None`: a login by RFC 6120.
+    inline: Option<String>,
+    /// `<success/>` of XEP-0388 is for the script, too.
+    shows_success: bool,
 }
 
 const LIMITS: XmlLimits = XmlLimits {
@@ -84,6 +90,26 @@ impl Client {
     pub fn login(identity: Identity) -> Self {
         let mut client = Self::raw(identity);
         client.state = State::Features;
+        client.open_stream();
+        client
+    }
+
+    /// A client that logs in by XEP-0388 and binds by XEP-0386: its resource is the tag.
+    pub fn login_at_once(identity: Identity) -> Self {
+        let tag = identity.resource.as_deref().map(|tag| format!("<tag>{}</tag>", escape(tag)));
+        let bind = format!("<bind xmlns='{}'>{}</bind>", ns::BIND2, tag.unwrap_or_default());
+        Self { inline: Some(bind), ..Self::login(identity) }
+    }
+
+    /// A client that logs in by XEP-0388 with these elements.
+    pub fn login_with(identity: Identity, inline: String) -> Self {
+        Self { inline: Some(inline), shows_success: true, ..Self::login(identity) }
+    }
+
+    /// A client that only does what it is told, once there are features over TLS.
+    pub fn raw_over_tls(identity: Identity) -> Self {
+        let mut client = Self::raw(Identity { with_tls: true, ..identity });
+        client.state = State::FeaturesOfRaw;
         client.open_stream();
         client
     }
@@ -104,7 +130,14 @@ impl Client {
             state: State::Raw,
             parser: StreamParser::new(LIMITS),
             login,
+            inline: None,
+            shows_success: false,
         }
+    }
+
+    /// True when it only does what it is told.
+    pub fn is_raw(&self) -> bool {
+        self.state == State::Raw
     }
 
     pub fn is_ready(&self) -> bool {
@@ -147,8 +180,10 @@ impl Client {
         self.wants_tls = false;
         self.is_tls = true;
         self.parser = StreamParser::new(LIMITS);
-        if self.state == State::Proceed {
-            self.state = State::Features;
+        if matches!(self.state, State::Proceed | State::FeaturesOfRaw) {
+            if self.state == State::Proceed {
+                self.state = State::Features;
+            }
             self.open_stream();
         }
     }
@@ -210,22 +245,26 @@ impl Client {
 
     fn negotiate(&mut self, element: &Element) {
         match self.state {
+            State::FeaturesOfRaw if element.is("proceed", ns::TLS) => self.wants_tls = true,
+            State::FeaturesOfRaw if self.is_tls => {
+                self.inbox.push_back(Item::Element(element.clone()));
+                self.state = State::Raw;
+            }
+            State::FeaturesOfRaw => self.send(&format!("<starttls xmlns='{}'/>", ns::TLS)),
             State::Features if element.is("features", ns::STREAMS) => {
                 if self.identity.with_tls && !self.is_tls {
                     self.send(&format!("<starttls xmlns='{}'/>", ns::TLS));
                     self.state = State::Proceed;
                     return;
                 }
-                let (name, initial) = (self.identity.mechanism.name(), self.login.initial());
-                let sasl = ns::SASL;
-                self.send(&format!("<auth xmlns='{sasl}' mechanism='{name}'>{initial}</auth>"));
+                self.begin_sasl(element);
                 self.state = State::Sasl;
             }
             State::Proceed if element.is("proceed", ns::TLS) => self.wants_tls = true,
-            State::Sasl if element.is("challenge", ns::SASL) => {
+            State::Sasl if element.is("challenge", self.sasl_ns()) => {
                 match self.login.respond(element.text().trim()) {
                     Ok(response) => {
-                        let sasl = ns::SASL;
+                        let sasl = self.sasl_ns();
                         self.send(&format!("<response xmlns='{sasl}'>{response}</response>"));
                     }
                     Err(why) => self.trouble = Some(why),
@@ -237,16 +276,17 @@ impl Client {
                 self.state = State::FeaturesAfterLogin;
                 self.open_stream();
             }
-            State::Sasl if element.is("failure", ns::SASL) => {
+            State::Sasl if element.is("success", ns::SASL2) => self.succeed_at_once(element),
+            State::Sasl if element.is("failure", self.sasl_ns()) => {
                 self.failure = Some(element.clone());
                 self.close();
             }
+            State::FeaturesAfterLogin if self.full_jid.is_some() => self.state = State::Ready,
             State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
-                let resource = self.identity.resource.as_ref().map_or_else(String::new, |name| {
-                    let mut escaped = Vec::new();
-                    escape_attr(&mut escaped, name);
-                    format!("<resource>{}</resource>", String::from_utf8_lossy(&escaped))
-                });
+                let resource = self.identity.resource.as_ref();
+                let resource =
+                    resource.map(|name| format!("<resource>{}</resource>", escape(name)));
+                let resource = resource.unwrap_or_default();
                 let bind = format!("<bind xmlns='{}'>{resource}</bind>", ns::BIND);
                 self.send(&format!("<iq type='set' id='bind'>{bind}</iq>"));
                 self.state = State::Bind;
@@ -266,6 +306,46 @@ impl Client {
         }
     }
 
+    fn begin_sasl(&mut self, features: &Element) {
+        let list = match self.inline {
+            Some(_) => features.child("authentication", ns::SASL2),
+            None => features.child("mechanisms", ns::SASL),
+        };
+        let mechanisms = list.into_iter().flat_map(Element::elements);
+        let mechanisms = mechanisms.filter(|child| child.name == "mechanism").map(Element::text);
+        let bindings = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING);
+        let bindings = bindings.into_iter().flat_map(Element::elements);
+        let bindings = bindings.filter_map(|binding| binding.attr("type").map(str::to_owned));
+        self.login.see_offer(mechanisms.collect(), bindings.collect());
+        let (name, initial) = (self.identity.mechanism.name(), self.login.initial());
+        let sasl = self.sasl_ns();
+        let text = match &self.inline {
+            None => format!("<auth xmlns='{sasl}' mechanism='{name}'>{initial}</auth>"),
+            Some(inline) => format!(
+                "<authenticate xmlns='{sasl}' mechanism='{name}'>\
+                 <initial-response>{initial}</initial-response>{inline}</authenticate>"
+            ),
+        };
+        self.send(&text);
+    }
+
+    /// `<success/>` of XEP-0388: with a resource or without one, with features to come or not.
+    fn succeed_at_once(&mut self, success: &Element) {
+        let text = |name| success.child(name, ns::SASL2).map(Element::text);
+        let data = text("additional-data").unwrap_or_default();
+        self.trouble = self.login.check_success(&data).err();
+        self.full_jid = text("authorization-identifier").filter(|jid| jid.contains('/'));
+        let is_resumed = success.child("resumed", ns::SM).is_some();
+        self.state = if is_resumed { State::Ready } else { State::FeaturesAfterLogin };
+        if self.shows_success {
+            self.inbox.push_back(Item::Element(success.clone()));
+        }
+    }
+
+    fn sasl_ns(&self) -> &'static str {
+        if self.inline.is_some() { ns::SASL2 } else { ns::SASL }
+    }
+
     fn open_stream(&mut self) {
         let to = self.identity.domain.clone();
         self.send(&format!(
@@ -277,4 +357,10 @@ impl Client {
     fn send(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = Vec::new();
+    escape_attr(&mut escaped, text);
+    String::from_utf8_lossy(&escaped).into_owned()
 }

@@ -102,9 +102,13 @@ impl<'a, D: Driver> Player<'a, D> {
 
     fn act(&mut self, who: usize, act: &Act) -> Result<(), String> {
         match act {
-            Act::Connects => self.connect(who),
+            Act::Connects => self.connect(who, None),
+            Act::ConnectsWith(inline) => {
+                let inline = self.interpolate(inline)?;
+                self.connect(who, Some(inline))
+            }
             Act::CannotConnect(condition) => {
-                let Err(why) = self.connect(who) else { return Err("it can".to_owned()) };
+                let Err(why) = self.connect(who, None) else { return Err("it can".to_owned()) };
                 let failure = self.client(who)?.failure.take().ok_or(why)?;
                 match failure.child(condition, ns::SASL) {
                     Some(_) => Ok(()),
@@ -115,6 +119,10 @@ impl<'a, D: Driver> Player<'a, D> {
                 self.actors[who].client = Some(Client::raw(self.identity(who)));
                 self.actors[who].link = Some(self.driver.open()?);
                 Ok(())
+            }
+            Act::OpensSecureStream => {
+                let client = Client::raw_over_tls(self.identity(who));
+                self.log_in(who, client, Client::is_raw)
             }
             Act::Sends(text) => {
                 let text = self.interpolate(text)?;
@@ -164,13 +172,30 @@ impl<'a, D: Driver> Player<'a, D> {
         }
     }
 
-    fn connect(&mut self, who: usize) -> Result<(), String> {
-        self.actors[who].client = Some(Client::login(self.identity(who)));
+    fn connect(&mut self, who: usize, inline: Option<String>) -> Result<(), String> {
+        let mut identity = self.identity(who);
+        identity.with_tls |= inline.is_some();
+        let client = match inline {
+            Some(inline) => Client::login_with(identity, inline),
+            None if self.actors[who].role.is_sasl2 => Client::login_at_once(identity),
+            None => Client::login(identity),
+        };
+        self.log_in(who, client, Client::is_ready)
+    }
+
+    /// Lets a client negotiate by itself.
+    fn log_in(
+        &mut self,
+        who: usize,
+        client: Client,
+        is_done: fn(&Client) -> bool,
+    ) -> Result<(), String> {
+        self.actors[who].client = Some(client);
         self.actors[who].link = Some(self.driver.open()?);
         self.flush(who)?;
         loop {
             let client = self.client(who)?;
-            if client.is_ready() {
+            if is_done(client) {
                 return Ok(());
             }
             if let Some(trouble) = &client.trouble {
@@ -373,7 +398,7 @@ impl<'a, D: Driver> Player<'a, D> {
             resource,
             password: role.password.clone(),
             mechanism: role.mechanism.unwrap_or(self.manner.mechanism),
-            with_tls: self.manner.with_tls,
+            with_tls: self.manner.with_tls || role.is_sasl2,
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Login {
     first_bare: String,
     nonce: String,
     server_signature: Vec<u8>,
+    /// What was offered, in the form of XEP-0474 §6.1.
+    announced: Option<String>,
 }
 
 impl Login {
@@ -53,7 +55,20 @@ impl Login {
             first_bare: format!("n={user},r={nonce}"),
             nonce,
             server_signature: Vec::new(),
+            announced: None,
         }
+    }
+
+    /// What the server offers: from then on it has to sign that.
+    pub fn see_offer(&mut self, mut mechanisms: Vec<String>, mut bindings: Vec<String>) {
+        mechanisms.sort();
+        bindings.sort();
+        let mut announced = mechanisms.join("\x1e");
+        if !bindings.is_empty() {
+            announced.push('\x1f');
+            announced.push_str(&bindings.join("\x1e"));
+        }
+        self.announced = Some(announced);
     }
 
     /// The initial response, in base64.
@@ -92,6 +107,12 @@ impl Login {
                 pbkdf2::PBKDF2_HMAC_SHA1,
             ),
         };
+        if let Some(announced) = &self.announced {
+            let want = base64(digest::digest(hash, announced.as_bytes()).as_ref());
+            if field("h=")? != want {
+                return Err(format!("somebody has changed what is offered: {announced:?}"));
+            }
+        }
         let mut salted = vec![0; hash.output_len()];
         pbkdf2::derive(kdf, iterations, &salt, self.password.as_bytes(), &mut salted);
         let sign = |key: &[u8], text: &str| {
@@ -114,6 +135,13 @@ impl Login {
         let got = String::from_utf8(unbase64(data.trim())?).map_err(|e| e.to_string())?;
         if got == want { Ok(()) } else { Err(format!("server signature {got}, not {want}")) }
     }
+}
+
+/// The one message of HT-SHA-256-NONE (draft-schmaus-sasl-ht-09), in base64.
+pub fn token_message(user: &str, token: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    let proof = hmac::sign(&key, b"Initiator");
+    base64(&[user.as_bytes(), b"\0", proof.as_ref()].concat())
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

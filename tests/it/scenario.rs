@@ -13,6 +13,8 @@ pub struct Role {
     pub jid: String,
     pub password: String,
     pub mechanism: Option<Mechanism>,
+    /// Logs in by XEP-0388, over TLS, and binds by XEP-0386.
+    pub is_sasl2: bool,
     /// False for somebody who has no account yet.
     pub has_account: bool,
 }
@@ -22,10 +24,14 @@ pub struct Role {
 pub enum Act {
     /// Logs in.
     Connects,
+    /// Logs in by XEP-0388 with these elements in `<authenticate/>`.
+    ConnectsWith(String),
     /// Tries to log in; SASL refuses with this condition.
     CannotConnect(String),
     /// Opens a connection and leaves the rest to the script.
     Opens,
+    /// The same from the features of a stream over TLS on.
+    OpensSecureStream,
     /// Sends stanzas.
     Sends(String),
     /// Sends bytes.
@@ -144,6 +150,7 @@ impl Scenario {
                 jid: String::new(),
                 password: String::new(),
                 mechanism: None,
+                is_sasl2: false,
                 has_account: true,
             });
             return Ok(());
@@ -154,6 +161,7 @@ impl Scenario {
         match key {
             "jid" => role.jid = value.to_owned(),
             "password" => role.password = value.to_owned(),
+            "login" if value == "sasl2" => role.is_sasl2 = true,
             "account" => role.has_account = value != "none",
             "mechanism" => {
                 role.mechanism = Some(Mechanism::parse(value).ok_or("unknown mechanism")?);
@@ -178,7 +186,9 @@ impl Scenario {
         let role = role.ok_or_else(|| format!("who is {name}?"))?;
         let act = match act {
             "connects" => Act::Connects,
+            "connects with:" => Act::ConnectsWith(need(block)?),
             "opens a connection" => Act::Opens,
+            "opens a secure stream" => Act::OpensSecureStream,
             "starts TLS" => Act::StartsTls,
             "disconnects" => Act::Disconnects,
             "drops" => Act::Drops,

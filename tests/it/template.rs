@@ -33,6 +33,9 @@ pub fn raw_bytes(text: &str) -> Result<Vec<u8>, String> {
             bytes.extend(raw_bytes(unit)?.repeat(count));
         } else if let Some(plain) = command.strip_prefix("base64 ") {
             bytes.extend(crate::sasl::base64(&raw_bytes(plain)?).bytes());
+        } else if let Some(arguments) = command.strip_prefix("token ") {
+            let (user, token) = arguments.split_once(' ').ok_or("{token USER TOKEN}")?;
+            bytes.extend(crate::sasl::token_message(user, token).bytes());
         } else {
             return Err(format!("what is {{{command}}}?"));
         }

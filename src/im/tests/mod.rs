@@ -4,6 +4,7 @@ mod delivery;
 mod disco;
 mod presence;
 mod roster;
+mod subscription;
 
 use std::io::IoSlice;
 use std::rc::Rc;

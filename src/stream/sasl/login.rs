@@ -1,18 +1,25 @@
-//! The login of one client stream: which message of which mechanism is due, who it is about, and
-//! how often it has failed. The mechanisms themselves are pure (`plain`, `scram`); this part asks
-//! storage for keys and draws the nonce.
+//! The login of one client stream, by either profile: which message of which mechanism is due, who
+//! it is about, and how often it has failed. The mechanisms themselves are pure (`plain`, `scram`,
+//! `ht`); this part asks storage for keys and draws the nonce.
 //!
 //! Whether an account exists must not show (advisory a13): an unknown name gets stand-in keys, the
 //! same for ever, and runs through the same work as a known one. Keys are looked up again at the
 //! end of an exchange, so that a password changed meanwhile is refused.
 
+use std::fmt;
+
+use super::profile::{Message, Profile};
 use super::scram::{ClientFirst, Exchange};
-use super::{ChannelBindings, Condition, Failure, Mechanism, account_of, check_authzid, plain};
+use super::tokens::{self, Attempt};
+use super::{
+    ChannelBindings, Condition, Failure, Mechanism, account_of, announced, check_authzid, ht, plain,
+};
 use crate::credentials::{Credentials, SALT_BYTES, ScramHash, ScramKeys};
 use crate::cx::Cx;
 use crate::storage::StorageError;
+use crate::stream::inline::Inline;
 use crate::xml::Element;
-use crate::xmpp::{BareJid, base64, ns};
+use crate::xmpp::{BareJid, base64};
 
 /// Failed logins of one stream after which it ends: four retries (RFC 6120 §6.4.5: two to five).
 const LOGIN_FAILURES_MAX: u32 = 5;
@@ -32,19 +39,31 @@ pub struct Terms<'a> {
 }
 
 /// What to tell the client, or to do, when a message was in order.
-#[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// `<challenge/>` with this message.
     Challenge(String),
     /// A password is to be checked: call [`Login::check_password`] when its turn has come.
     CheckPassword,
-    /// `<success/>`, with additional data where the mechanism has it.
-    Success {
-        /// Who is logged in.
-        account: BareJid,
-        /// `server-final-message`.
-        data: Option<String>,
-    },
+    /// `<success/>`
+    Success(Granted),
+}
+
+/// A login that has succeeded.
+pub struct Granted {
+    /// Who is logged in.
+    pub account: BareJid,
+    /// What the mechanism says last, where it says something.
+    pub data: Option<Vec<u8>>,
+    /// What the client asked for along with it; nothing with [`Profile::Sasl1`].
+    pub inline: Inline,
+    /// The token that the client is given (XEP-0484 §3.3).
+    pub token: Option<Element>,
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Granted({})", self.account)
+    }
 }
 
 /// A failed login and whom it was about, as far as that is known.
@@ -68,6 +87,13 @@ impl From<Condition> for Rejection {
     }
 }
 
+impl Rejection {
+    fn of(account: &Option<BareJid>) -> impl Fn(Failure) -> Self {
+        let account = account.clone();
+        move |failure| Self { failure, account: account.clone() }
+    }
+}
+
 /// Where stored keys are asked for: storage, or a table in tests.
 pub type Lookup = fn(&mut Cx, &BareJid) -> Result<Option<Credentials>, StorageError>;
 
@@ -88,6 +114,12 @@ enum State {
 /// The state of a stream's login.
 pub struct Login {
     state: State,
+    /// The profile of the exchange that runs or ran last.
+    profile: Profile,
+    /// What the exchange that runs asks for beside.
+    inline: Inline,
+    /// Who the client said it is, in its header: it must not log in as somebody else by XEP-0388.
+    claimed: Option<BareJid>,
     /// Failures so far, held back or sent.
     failures: u32,
     lookup: Lookup,
@@ -96,7 +128,18 @@ pub struct Login {
 impl Login {
     /// Nothing tried yet.
     pub fn new(lookup: Lookup) -> Self {
-        Self { state: State::Idle, failures: 0, lookup }
+        let (state, profile) = (State::Idle, Profile::Sasl1);
+        Self { state, profile, inline: Inline::default(), claimed: None, failures: 0, lookup }
+    }
+
+    /// The header of a stream came, with this `from`.
+    pub fn set_claimed(&mut self, claimed: Option<BareJid>) {
+        self.claimed = claimed;
+    }
+
+    /// The profile that the client has used last.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// True when no exchange runs, no password waits and no failure is held back.
@@ -114,14 +157,29 @@ impl Login {
         self.failures >= LOGIN_FAILURES_MAX
     }
 
-    /// Counts a failure that is sent at once.
+    /// Counts a failure that is sent at once. What was asked for beside the login is forgotten.
     pub fn count_failure(&mut self) {
         self.failures += 1;
+        self.inline = Inline::default();
+    }
+
+    /// True when an element may not come now, and ends the stream. While an exchange runs only
+    /// its own elements may: XEP-0388 §2.4 wants that, and RFC 6120 §6 knows no other.
+    pub fn forbids(&self, profile: Profile, element: &Element) -> bool {
+        let is_running = matches!(self.state, State::First(_) | State::Scram(..));
+        let begins_again = profile == Profile::Sasl2 && profile.starts(element);
+        is_running && (profile != self.profile || begins_again)
+    }
+
+    /// Refuses a login before it is looked at, and holds that back.
+    pub fn refuse(&mut self, profile: Profile, failure: Failure) {
+        self.profile = profile;
+        self.hold_failure(failure);
     }
 
     /// Counts a failure and holds it back.
     pub fn hold_failure(&mut self, failure: Failure) {
-        self.failures += 1;
+        self.count_failure();
         self.state = State::Held(failure);
     }
 
@@ -136,59 +194,63 @@ impl Login {
         }
     }
 
-    /// An element of the SASL namespace came: `auth`, `response` or `abort`.
+    /// An element of SASL came: the start of a login, a response, or an end.
     pub fn handle(
         &mut self,
         cx: &mut Cx,
         terms: &Terms<'_>,
+        profile: Profile,
         element: &Element,
     ) -> Result<Answer, Rejection> {
         // Whatever goes wrong below ends the exchange.
         let state = std::mem::replace(&mut self.state, State::Idle);
-        if element.elements().next().is_some() {
-            return Err(Condition::MalformedRequest.into());
-        }
-        match (element.name.as_ref(), state) {
-            ("auth", State::Idle) => self.start(cx, terms, element),
-            ("response", State::First(mechanism)) => {
-                let message = decode(element)?;
+        self.profile = profile;
+        let message = profile.read(element).ok_or(Condition::MalformedRequest)?;
+        match (message, state) {
+            (Message::Start { mechanism, initial }, State::Idle) => {
+                if terms.needs_tls {
+                    return Err(Condition::EncryptionRequired.into());
+                }
+                self.inline = match profile {
+                    Profile::Sasl1 => Inline::default(),
+                    Profile::Sasl2 => Inline::parse(element, terms.bindings)?,
+                };
+                self.start(cx, terms, mechanism, initial.as_deref())
+            }
+            (Message::Response(text), State::First(mechanism)) => {
+                let message = decode(&text)?;
                 self.first(cx, terms, mechanism, &message)
             }
-            ("response", State::Scram(exchange, account)) => match decode(element) {
+            (Message::Response(text), State::Scram(exchange, account)) => match decode(&text) {
                 Ok(message) => self.finish_scram(cx, &exchange, account, &message),
                 Err(failure) => Err(Rejection { failure, account }),
             },
-            ("abort", State::First(_) | State::Scram(..)) => Err(Condition::Aborted.into()),
-            // `auth` within an exchange, `response` or `abort` outside of one.
+            (Message::Abort, State::First(_) | State::Scram(..)) => Err(Condition::Aborted.into()),
+            // A start within an exchange, anything else outside of one.
             _ => Err(Condition::MalformedRequest.into()),
         }
     }
 
-    /// `<auth/>` (RFC 6120 §6.4.2).
+    /// `<auth/>` (RFC 6120 §6.4.2), `<authenticate/>` (XEP-0388 §2.3).
     fn start(
         &mut self,
         cx: &mut Cx,
         terms: &Terms<'_>,
-        auth: &Element,
+        name: &str,
+        initial: Option<&str>,
     ) -> Result<Answer, Rejection> {
-        if terms.needs_tls {
-            return Err(Condition::EncryptionRequired.into());
-        }
-        let name = auth.attr("mechanism").unwrap_or_default();
-        let mechanism = Mechanism::parse(name, !terms.bindings.is_empty())
-            .ok_or(Condition::InvalidMechanism)?;
-        match auth.text().as_str() {
+        let mechanism = match self.inline.fast {
+            Some(_) => ht::Kind::parse(name, terms.bindings).map(Mechanism::Token),
+            None => Mechanism::parse(name, !terms.bindings.is_empty()),
+        };
+        let mechanism = mechanism.ok_or(Condition::InvalidMechanism)?;
+        let Some(initial) = initial else {
             // No initial response: all of our mechanisms want the client to speak first.
-            "" => {
-                self.state = State::First(mechanism);
-                Ok(Answer::Challenge(String::new()))
-            }
-            "=" => self.first(cx, terms, mechanism, &[]),
-            _ => {
-                let message = decode(auth)?;
-                self.first(cx, terms, mechanism, &message)
-            }
-        }
+            self.state = State::First(mechanism);
+            return Ok(Answer::Challenge(String::new()));
+        };
+        let message = decode(initial)?;
+        self.first(cx, terms, mechanism, &message)
     }
 
     /// The first message of a mechanism.
@@ -203,9 +265,8 @@ impl Login {
             Mechanism::Plain => {
                 let message = plain::Message::parse(message)?;
                 let account = account_of(terms.host, &message.username);
-                if let Err(failure) = check_authzid(message.authzid.as_deref(), account.as_ref()) {
-                    return Err(Rejection { failure, account });
-                }
+                self.check_identity(message.authzid.as_deref(), account.as_ref())
+                    .map_err(Rejection::of(&account))?;
                 self.state = State::Password(Box::new(message), account);
                 Ok(Answer::CheckPassword)
             }
@@ -213,9 +274,66 @@ impl Login {
                 let first = ClientFirst::parse(message)?;
                 let account = account_of(terms.host, &first.username);
                 self.begin_scram(cx, terms, (hash, is_plus), &first, account.as_ref())
-                    .map_err(|failure| Rejection { failure, account })
+                    .map_err(Rejection::of(&account))
+            }
+            Mechanism::Token(kind) => {
+                let message = ht::Message::parse(message)?;
+                let account = account_of(terms.host, &message.username);
+                self.check_token(cx, terms, kind, &message, account.as_ref())
+                    .map_err(Rejection::of(&account))
             }
         }
+    }
+
+    /// Who the client wants to be is the account, and with XEP-0388 (§2.3, §4.4) who its header
+    /// says it is.
+    fn check_identity(
+        &self,
+        authzid: Option<&str>,
+        account: Option<&BareJid>,
+    ) -> Result<(), Failure> {
+        check_authzid(authzid, account)?;
+        let is_other = self.claimed.is_some() && self.claimed.as_ref() != account;
+        if self.profile == Profile::Sasl2 && is_other {
+            return Err(Condition::InvalidAuthzid.into());
+        }
+        Ok(())
+    }
+
+    /// The one message of a login by a token.
+    fn check_token(
+        &mut self,
+        cx: &mut Cx,
+        terms: &Terms<'_>,
+        kind: ht::Kind,
+        message: &ht::Message,
+        account: Option<&BareJid>,
+    ) -> Result<Answer, Failure> {
+        self.check_identity(None, account)?;
+        let (Some(client), Some(fast)) = (self.inline.client, self.inline.fast) else {
+            return Err(Condition::MalformedRequest.into());
+        };
+        let binding = kind.data(terms.bindings).ok_or(Condition::InvalidMechanism)?;
+        let attempt = Attempt { account, client: &client, kind, binding, message, fast };
+        let token = attempt.check(cx)?;
+        let account = account.ok_or(Condition::NotAuthorized)?;
+        (self.lookup)(cx, account).map_err(temporary)?.ok_or(Condition::NotAuthorized)?;
+        let next = attempt.settle(cx, account, &token).map_err(temporary)?;
+        // What the client asks for itself goes before what is due.
+        self.inline.token = self.inline.token.or(next);
+        let data = ht::answer(&token.token, binding);
+        Ok(self.grant(cx, account.clone(), Some(data)))
+    }
+
+    /// The login has succeeded. A token that cannot be stored is not given; that is no reason to
+    /// refuse somebody who has proved who they are.
+    fn grant(&mut self, cx: &mut Cx, account: BareJid, data: Option<Vec<u8>>) -> Answer {
+        let inline = std::mem::take(&mut self.inline);
+        let token = match (inline.client, inline.token) {
+            (Some(client), Some(kind)) => tokens::issue(cx, &account, &client, kind).ok(),
+            _ => None,
+        };
+        Answer::Success(Granted { account, data, inline, token })
     }
 
     /// `client-first-message`: the salt and the nonce go out.
@@ -228,20 +346,22 @@ impl Login {
         account: Option<&BareJid>,
     ) -> Result<Answer, Failure> {
         let binding = first.check_binding(is_plus, terms.bindings)?;
-        check_authzid(first.authzid.as_deref(), account)?;
+        self.check_identity(first.authzid.as_deref(), account)?;
         let (credentials, _) = self.credentials(cx, terms, account, &first.username)?;
         let mut nonce = [0; NONCE_BYTES];
         cx.entropy.fill(&mut nonce);
         let nonce = base64::encode(&nonce);
         let keys = credentials.keys(hash).clone();
-        let (exchange, challenge) = Exchange::begin(hash, first, binding, keys, &nonce);
+        let announced = announced(terms.bindings);
+        let (exchange, challenge) =
+            Exchange::begin(hash, first, binding, keys, &nonce, Some(&announced));
         self.state = State::Scram(Box::new(exchange), account.cloned());
         Ok(Answer::Challenge(challenge))
     }
 
     /// `client-final-message`: the proof.
     fn finish_scram(
-        &self,
+        &mut self,
         cx: &mut Cx,
         exchange: &Exchange,
         account: Option<BareJid>,
@@ -256,7 +376,7 @@ impl Login {
             if is_current { Ok(data) } else { Err(Condition::NotAuthorized.into()) }
         });
         match (checked, account) {
-            (Ok(data), Some(account)) => Ok(Answer::Success { account, data: Some(data) }),
+            (Ok(data), Some(account)) => Ok(self.grant(cx, account, Some(data.into_bytes()))),
             (Ok(_), None) => Err(Condition::NotAuthorized.into()),
             (Err(failure), account) => Err(Rejection { failure, account }),
         }
@@ -275,7 +395,7 @@ impl Login {
             credentials.verify(&message.password) && is_known
         });
         match (checked, account) {
-            (Ok(true), Some(account)) => Ok(Answer::Success { account, data: None }),
+            (Ok(true), Some(account)) => Ok(self.grant(cx, account, None)),
             (Ok(_), account) => {
                 Err(Rejection { failure: Condition::NotAuthorized.into(), account })
             }
@@ -330,9 +450,9 @@ fn stand_in(secret: &[u8], name: &str, iterations: u32) -> Credentials {
     Credentials { sha1: keys(ScramHash::Sha1), sha256: keys(ScramHash::Sha256) }
 }
 
-/// The message in an element: strict base64 (RFC 6120 §6.5.5, §13.9.1), bounded.
-fn decode(element: &Element) -> Result<Vec<u8>, Failure> {
-    let message = base64::decode(&element.text()).ok_or(Condition::IncorrectEncoding)?;
+/// A message: strict base64 (RFC 6120 §6.5.5, §13.9.1), bounded.
+fn decode(text: &str) -> Result<Vec<u8>, Failure> {
+    let message = base64::decode(text).ok_or(Condition::IncorrectEncoding)?;
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Condition::MalformedRequest.into());
     }
@@ -342,9 +462,4 @@ fn decode(element: &Element) -> Result<Vec<u8>, Failure> {
 /// Storage did not answer: nobody's fault but ours, and worth a retry.
 fn temporary(_: StorageError) -> Failure {
     Condition::TemporaryAuthFailure.into()
-}
-
-/// The elements of the SASL namespace that a client sends.
-pub fn is_client_element(element: &Element) -> bool {
-    element.ns == ns::SASL && matches!(element.name.as_ref(), "auth" | "response" | "abort")
 }

@@ -1,16 +1,19 @@
-//! SASL (RFC 6120 §6): the mechanisms, why a login fails, and what is common to all of them.
+//! SASL (RFC 6120 §6, XEP-0388): the mechanisms, why a login fails, and what is common to all.
 //!
-//! `plain` and `scram` are pure: messages and keys in, messages out. `login` is the state of a
-//! stream's login and the only part that asks storage. The mechanism names of one table are both
-//! what is offered and what is accepted.
+//! `plain`, `scram` and `ht` are pure: messages and keys in, messages out. `profile` is the syntax
+//! around them, the old one and that of XEP-0388; `tokens` is what login tokens may do (XEP-0484).
+//! `login` is the state of a stream's login, the same for both profiles. The mechanism names of
+//! one table are both what is offered and what is accepted.
 
+pub mod ht;
 pub mod login;
 pub mod plain;
+pub mod profile;
 pub mod scram;
+pub mod tokens;
 
 use crate::credentials::ScramHash;
-use crate::xml::Element;
-use crate::xmpp::{BareJid, Jid, ns};
+use crate::xmpp::{BareJid, Jid};
 
 /// A mechanism of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Mechanism {
         /// With channel binding.
         is_plus: bool,
     },
+    /// A login token (XEP-0484).
+    Token(ht::Kind),
 }
 
 /// All mechanisms with their names, the ones to prefer first (RFC 6120 §6.3.3).
@@ -52,6 +57,21 @@ pub fn offered(has_plus: bool) -> impl Iterator<Item = (Mechanism, &'static str)
     MECHANISMS.into_iter().filter(move |(mechanism, _)| has_plus || !mechanism.is_plus())
 }
 
+/// What a client was offered, as XEP-0474 §6.1 has it signed: the mechanisms, and the types of
+/// channel binding where XEP-0440 announces any. Both profiles offer the same.
+pub fn announced(bindings: &ChannelBindings) -> String {
+    let sorted = |mut names: Vec<&'static str>| {
+        names.sort_unstable();
+        names.join("\x1e")
+    };
+    let mechanisms = sorted(offered(!bindings.is_empty()).map(|(_, name)| name).collect());
+    if bindings.is_empty() {
+        return mechanisms;
+    }
+    let types = sorted(bindings.0.iter().map(|(kind, _)| *kind).collect());
+    format!("{mechanisms}\x1f{types}")
+}
+
 /// What a client may bind its login to: type (RFC 9266, RFC 5929) and data. Empty: no -PLUS.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelBindings(pub Vec<(&'static str, Vec<u8>)>);
@@ -73,6 +93,8 @@ impl ChannelBindings {
 pub enum Condition {
     /// §6.5.1
     Aborted,
+    /// §6.5.3
+    CredentialsExpired,
     /// §6.5.4
     EncryptionRequired,
     /// §6.5.5
@@ -94,6 +116,7 @@ impl Condition {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aborted => "aborted",
+            Self::CredentialsExpired => "credentials-expired",
             Self::EncryptionRequired => "encryption-required",
             Self::IncorrectEncoding => "incorrect-encoding",
             Self::InvalidAuthzid => "invalid-authzid",
@@ -118,22 +141,6 @@ impl Failure {
     /// A failure that says more than its condition.
     pub fn new(condition: Condition, text: &'static str) -> Self {
         Self { condition, text: Some(text) }
-    }
-
-    /// The `<failure/>` element (RFC 6120 §6.4.5).
-    pub fn to_element(self) -> Element {
-        let text = self.text.map(|text| {
-            let mut element = Element::new("text", ns::SASL).with_text(text);
-            element.attributes.push(crate::xml::Attribute {
-                ns: crate::xml::XML_NS.into(),
-                name: "lang".into(),
-                value: "en".to_owned(),
-            });
-            element
-        });
-        Element::new("failure", ns::SASL)
-            .with_child(Element::new(self.condition.as_str(), ns::SASL))
-            .with_child_opt(text)
     }
 }
 
@@ -172,6 +179,18 @@ mod tests {
         for name in ["", "plain", "EXTERNAL", "DIGEST-MD5", "SCRAM-SHA-512"] {
             assert_eq!(Mechanism::parse(name, true), None);
         }
+    }
+
+    #[test]
+    fn what_is_announced_is_sorted_and_joined() {
+        let none = ChannelBindings::default();
+        assert_eq!(announced(&none), "PLAIN\x1eSCRAM-SHA-1\x1eSCRAM-SHA-256");
+        let both = ["tls-server-end-point", "tls-exporter"].map(|kind| (kind, Vec::new()));
+        assert_eq!(
+            announced(&ChannelBindings(both.into())),
+            "PLAIN\x1eSCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1eSCRAM-SHA-256\x1eSCRAM-SHA-256-PLUS\
+             \x1ftls-exporter\x1etls-server-end-point"
+        );
     }
 
     #[test]

@@ -110,16 +110,23 @@ pub struct Exchange {
 impl Exchange {
     /// Answers `client-first-message` with `server-first-message`. `binding` is what
     /// [`ClientFirst::check_binding`] yielded, `nonce` the server's part: printable, no comma.
+    /// `announced` is what was offered: its hash goes with the message, and so into the proof of a
+    /// client that has seen something else (XEP-0474 §6.1).
     pub fn begin(
         hash: ScramHash,
         first: &ClientFirst,
         binding: &[u8],
         keys: ScramKeys,
         nonce: &str,
+        announced: Option<&str>,
     ) -> (Self, String) {
         let nonce = format!("{}{nonce}", first.nonce);
         let salt = base64::encode(&keys.salt);
-        let server_first = format!("r={nonce},s={salt},i={}", keys.iterations);
+        let mut server_first = format!("r={nonce},s={salt},i={}", keys.iterations);
+        if let Some(announced) = announced {
+            server_first.push_str(",h=");
+            server_first.push_str(&base64::encode(&hash.digest(announced.as_bytes())));
+        }
         let auth_message = format!("{},{server_first},", first.bare);
         let binding = [first.gs2_header.as_bytes(), binding].concat();
         (Self { hash, keys, binding, nonce, auth_message }, server_first)

@@ -53,7 +53,7 @@ fn challenge(party: &mut Local, mechanism: &str, user: &str) -> (Vec<u8>, u32) {
     let text = party.receive(who, pattern).text();
     let message = String::from_utf8(unbase64(&text).expect("base64")).expect("text");
     let fields: Vec<&str> = message.split(',').collect();
-    let [nonce, salt, iterations] = fields[..] else { panic!("{message}") };
+    let [nonce, salt, iterations, _announced] = fields[..] else { panic!("{message}") };
     assert!(nonce.starts_with("r=nonce") && nonce.len() >= "r=nonce".len() + 22, "{message}");
     let salt = unbase64(salt.strip_prefix("s=").expect("a salt")).expect("base64");
     (salt, iterations.strip_prefix("i=").expect("iterations").parse().expect("a number"))

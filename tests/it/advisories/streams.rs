@@ -283,11 +283,16 @@ fn advisory_a06_a_restarted_stream_keeps_its_tls() {
 fn advisory_a07_clear_text_after_starttls_is_never_obeyed() {
     let mut party = in_process("", &["romeo"]);
     let auth = plain("romeo", "secret");
+    let authenticate = format!(
+        "<authenticate xmlns='{}' mechanism='PLAIN'><initial-response>{}</initial-response>\
+         </authenticate>",
+        ns::SASL2,
+        crate::sasl::base64(b"\0romeo\0secret")
+    );
     let register = "<iq type='set' id='r'><query xmlns='jabber:iq:register'>\
                     <username>x</username><password>y</password></query></iq>";
-    for injected in
-        [auth.as_str(), register, HEADER, " ", "\n", "<", "</stream:stream>", "\u{feff}"]
-    {
+    let others = [register, HEADER, " ", "\n", "<", "</stream:stream>", "\u{feff}"];
+    for injected in [auth.as_str(), authenticate.as_str()].into_iter().chain(others) {
         let who = party.open_stream();
         party.send(who, &format!("{STARTTLS}{injected}"));
         let all: String = party.end(who).iter().map(describe).collect();

@@ -231,7 +231,7 @@ fn too_many_failures_end_the_stream() {
             peer.send(auth("PLAIN", "\0alice\0wrong")).unwrap();
             peer.check_password().unwrap();
         } else {
-            peer.negotiation.refuse_login();
+            peer.negotiation.refuse_login(&auth("PLAIN", "x"));
         }
         assert_eq!(peer.send_failure().is_err(), is_last, "{round}");
     }
@@ -241,13 +241,13 @@ fn too_many_failures_end_the_stream() {
 #[test]
 fn refused_logins_are_held_back() {
     let mut peer = Peer::secure();
-    peer.negotiation.refuse_login();
+    peer.negotiation.refuse_login(&auth("PLAIN", "x"));
     assert_eq!(peer.output(), "");
     assert_eq!(peer.send_failure().as_deref(), Ok(failure("temporary-auth-failure").as_str()));
     peer.send(auth("PLAIN", "\0alice\0pencil")).unwrap();
     assert!(matches!(peer.check_password(), Ok(Step::Authenticated)));
     // Too late for that.
-    peer.negotiation.refuse_login();
+    peer.negotiation.refuse_login(&auth("PLAIN", "x"));
     assert_eq!(peer.negotiation.account().map(BareJid::as_str), Some("alice@localhost"));
 }
 

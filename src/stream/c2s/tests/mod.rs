@@ -9,9 +9,12 @@ use crate::credentials::{Credentials, ScramHash};
 use crate::cx::{Entropy, Now};
 use crate::storage::{Storage, StorageError};
 use crate::stream::tests::{Client, Dice};
+use crate::xmpp::base64;
 
 mod login;
 mod order;
+mod sasl2;
+mod tokens;
 
 const EXPORTED: &[u8] = b"exported keying material";
 const REGISTER: &str = "register xmlns='http://jabber.org/features/iq-register'";

@@ -43,7 +43,8 @@ fn run(
     let first = ClientFirst::parse(client.first().as_bytes())?;
     let binding = first.check_binding(is_plus, offered)?;
     let keys = Credentials::derive("pencil", 7, &mut Zero).unwrap().keys(client.hash).clone();
-    let (exchange, server_first) = Exchange::begin(client.hash, &first, binding, keys, "3rfcNHY");
+    let (exchange, server_first) =
+        Exchange::begin(client.hash, &first, binding, keys, "3rfcNHY", None);
     let (last, want) = client.last(&server_first);
     assert_eq!(exchange.finish(tamper(last).as_bytes())?, want);
     Ok(())
@@ -62,7 +63,7 @@ fn rfc5802_section_5() {
     assert_eq!((first.username.as_str(), &first.authzid), ("user", &None));
     assert_eq!(first.check_binding(false, &ChannelBindings::default()), Ok(&[][..]));
     let (exchange, server_first) =
-        Exchange::begin(ScramHash::Sha1, &first, &[], keys, "3rfcNHYJY1ZVvWVs7j");
+        Exchange::begin(ScramHash::Sha1, &first, &[], keys, "3rfcNHYJY1ZVvWVs7j", None);
     assert_eq!(
         server_first,
         "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
@@ -73,11 +74,48 @@ fn rfc5802_section_5() {
 }
 
 #[test]
+fn xep0474_section_6_3() {
+    let salt = base64::decode("QSXCR+Q6sek8bf92").unwrap();
+    let derive = |count| {
+        let mut salted = vec![0; 20];
+        let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA1;
+        ring::pbkdf2::derive(algorithm, count, &salt, b"pencil", &mut salted);
+        let key = |name: &[u8]| ScramHash::Sha1.hmac(&salted, name);
+        (ScramHash::Sha1.digest(&key(b"Client Key")), key(b"Server Key"))
+    };
+    let (stored_key, server_key) = derive(4096.try_into().unwrap());
+    let keys = ScramKeys { salt, iterations: 4096, stored_key, server_key };
+    let first = "p=tls-exporter,,n=user,r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6";
+    let first = ClientFirst::parse(first.as_bytes()).unwrap();
+    let announced = "SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point";
+    let nonce = "a09117a6-ac50-4f2f-93f1-93799c2bddf6";
+    let binding = b"THIS IS FAKE CB DATA";
+    let begin = |announced| {
+        Exchange::begin(ScramHash::Sha1, &first, binding, keys.clone(), nonce, announced)
+    };
+    let (exchange, server_first) = begin(Some(announced));
+    assert_eq!(
+        server_first,
+        "r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,\
+         s=QSXCR+Q6sek8bf92,i=4096,h=G6k/rBLDqgOhRRaCuuatSDFkJ08="
+    );
+    let last = "c=cD10bHMtZXhwb3J0ZXIsLFRISVMgSVMgRkFLRSBDQiBEQVRB,\
+                r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,\
+                x=19C6532F-1CF4-4A27-A18D-DC9CEA41BBB3,p=M/SIDjT+dfcxUh89jZEypRvFxB4=";
+    assert_eq!(exchange.finish(last.as_bytes()).unwrap(), "v=MQrMPvv7yv4x4Cq4W4Ih25EqS2c=");
+    // Somebody between has put in another list, or has taken the hash away.
+    for other in [Some("SCRAM-SHA-1"), None] {
+        assert!(begin(other).0.finish(last.as_bytes()).is_err());
+    }
+}
+
+#[test]
 fn rfc7677_section_3() {
     let keys = keys(ScramHash::Sha256, "W22ZaJ0SNY7soEsUEjb6gQ==");
     let first = ClientFirst::parse(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
     let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-    let (exchange, server_first) = Exchange::begin(ScramHash::Sha256, &first, &[], keys, nonce);
+    let (exchange, server_first) =
+        Exchange::begin(ScramHash::Sha256, &first, &[], keys, nonce, None);
     assert_eq!(
         server_first,
         "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -235,7 +273,7 @@ fn no_input_panics() {
     let binding = first.check_binding(true, &bindings).unwrap();
     let keys = Credentials::derive("pencil", 1, &mut Zero).unwrap().sha256;
     let (exchange, server_first) =
-        Exchange::begin(ScramHash::Sha256, &first, binding, keys, "nonce");
+        Exchange::begin(ScramHash::Sha256, &first, binding, keys, "nonce", None);
     let (last, _) = client.last(&server_first);
     assert!(exchange.finish(last.as_bytes()).is_ok());
     for _ in 0..20_000 {
