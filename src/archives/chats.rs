@@ -87,11 +87,12 @@ pub fn keep_received(
 
 /// Only the server may say by which id it keeps a message (XEP-0359 §3).
 fn take_forged_ids(stanza: &mut Stanza, account: &BareJid) {
-    let is_forged = |node: &Node| {
-        let Node::Element(element) = node else { return false };
-        let by = element.attr("by").map(Jid::parse);
-        element.is("stanza-id", ns::SID)
-            && by.is_none_or(|by| by.is_ok_and(|by| by == *account.as_jid()))
+    let is_by_account = |by: &str| Jid::parse(by).is_ok_and(|by| by == *account.as_jid());
+    let is_forged = |node: &Node| match node {
+        Node::Element(element) if element.is("stanza-id", ns::SID) => {
+            element.attr("by").is_none_or(is_by_account)
+        }
+        _ => false,
     };
     stanza.children.retain(|node| !is_forged(node));
 }

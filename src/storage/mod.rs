@@ -77,7 +77,7 @@ const FILE_NAME: &str = "tercet.db";
 const BUSY_TIMEOUT_MS: u64 = 50;
 
 /// Statements kept prepared: more than there are in this folder.
-const CACHED_STATEMENTS_MAX: usize = 128;
+const CACHED_STATEMENTS_MAX: usize = 256;
 
 /// The database.
 pub struct Storage {
