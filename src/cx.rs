@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::ids::{ConnId, Target};
 use crate::outbound::{Envelope, Outboxes, to_attribute};
@@ -84,6 +85,8 @@ pub struct Cx {
     pub timers: Timers,
     /// The database.
     pub storage: Storage,
+    /// Whom the connected accounts have blocked.
+    pub blocks: Blocks,
     /// Chance.
     pub entropy: Box<dyn Entropy>,
     /// The verification string of the server's own capabilities (XEP-0115), for stream features.
@@ -105,6 +108,7 @@ impl Cx {
             config,
             timers: Timers::default(),
             storage,
+            blocks: Blocks::default(),
             entropy,
             caps_ver: Rc::from(""),
             actions: VecDeque::new(),

@@ -3,8 +3,8 @@
 //! a room's in `muc`, an account's in `im`.
 //!
 //! A page ends at its number of messages or of bytes. Ids of `before`, `after`, `before-id`,
-//! `after-id` and `ids` that are not there are `item-not-found` (§4.1.3, §4.3.2). What is too old is
-//! found by nobody, whether it could be removed or not.
+//! `after-id` and `ids` that are not there are `item-not-found` (§4.1.3, §4.3.2). What is too old
+//! is found by nobody, whether it could be removed or not.
 
 pub mod chats;
 

@@ -1,4 +1,4 @@
-//! The archive of an account (XEP-0313): what is kept of what it sends and gets, and what it may ask.
+//! The archive of an account (XEP-0313): what it sends and gets is kept, and what it may ask.
 //!
 //! Only the owner reads it; anybody else is told `forbidden` (§8.1), whether there is such an
 //! account or not. How queries are answered is in `archives`, what is kept in `archives::chats`.
@@ -77,8 +77,9 @@ fn archive_of<'a>(cx: &Cx, account: &'a BareJid) -> Archive<'a> {
     Archive::new(ArchiveOwner::Account(account), chats::retention(cx))
 }
 
-/// What `with` means here (§4.1.1): a bare address all its resources; the account's own bare address
-/// what it said to itself, but one of its own full addresses all that was sent from there and to it.
+/// What `with` means here (§4.1.1): a bare address all its resources; the account's own bare
+/// address what it said to itself, but one of its own full addresses all that was sent from there
+/// and to it.
 fn matching(account: &BareJid, query: &Query) -> ArchiveFilter {
     let Some(with) = &query.with else { return ArchiveFilter::default() };
     let resource = with.resource().map(str::to_owned);

@@ -1,7 +1,7 @@
 //! What an account wants archived (XEP-0441), said and asked by its owner.
 //!
 //! With whom a message was exchanged is looked up first by the full address, then by the bare one,
-//! then the default decides (§2.3). An address that is to be both, always and never, makes no sense.
+//! then the default decides (§2.3). One that is to be both, always and never, makes no sense.
 //! That there is an archive of the past stays as it is: preferences are about what comes.
 
 use crate::allowance::DEAR_ROW;

@@ -19,7 +19,7 @@ use crate::xmpp::{IqType, Stanza, StanzaKind, disco, ns};
 use super::{Im, Session};
 
 /// Hashes that are known, at most; the one not used for longest goes.
-const KNOWN_MAX: usize = 1000;
+const KNOWN_ENTRIES_MAX: usize = 1000;
 /// Bytes of the nodes that one client may name; the others are as if it had not.
 const NODES_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of an attribute of `<c/>`; a longer one is no capability.
@@ -94,7 +94,7 @@ impl Caps {
     }
 
     fn keep(&mut self, interests: &Rc<Interests>) {
-        if self.known.len() >= KNOWN_MAX {
+        if self.known.len() >= KNOWN_ENTRIES_MAX {
             // Each use has a number of its own, so which goes does not depend on the map.
             let oldest = self.known.iter().min_by_key(|(_, (_, used))| *used);
             if let Some(ver) = oldest.map(|(ver, _)| ver.clone()) {
@@ -150,7 +150,7 @@ impl Im {
     pub fn handle_answer(&mut self, cx: &mut Cx, origin: Target, answer: &Stanza) {
         let Target::Local(id) = origin else { return };
         let asked = self.caps.asked.get(&id);
-        if !asked.is_some_and(|asked| Some(&asked.id) == answer.id.as_ref()) {
+        if asked.is_none_or(|asked| Some(&asked.id) != answer.id.as_ref()) {
             return;
         }
         let Some(Question { hash, .. }) = self.caps.asked.remove(&id) else { return };

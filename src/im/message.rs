@@ -1,17 +1,24 @@
 //! Delivery to the accounts of this server: who gets a stanza, by its kind, its type and whether
 //! it is addressed to an account, a session, or a session that is not there (RFC 6121 §8.5).
 //!
-//! Accounts that do not exist are treated exactly like accounts with nobody connected (§8.5.1
-//! allows it in every row), so that nobody learns from an answer which accounts exist, and storage
-//! is not asked. The service that answers iqs to a bare address is not here: see `ROUTES`.
+//! Accounts that do not exist are treated like accounts with nobody connected (§8.5.1 allows it in
+//! every row) but for one thing: what would be kept for somebody (`offline`) is refused, with
+//! `service-unavailable`, when there is nobody to keep it for. §8.5.1 allows silence there, which
+//! would hide who exists; but it would also swallow the words of everybody who has mistyped an
+//! address, and who wants to know names can ask registration for them. What is not kept is refused
+//! with the same answer: a full store, a chat state, `no-store`.
+//!
+//! The service that answers iqs to a bare address is not here: see `ROUTES`.
 
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::xmpp::StanzaKind::{self, Iq, Message, Presence};
-use crate::xmpp::{Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError};
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
+};
 
-use super::Im;
+use super::{Im, Presence as Announced, Session, offline};
 
 /// What a stanza is addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +49,8 @@ enum Delivery {
 enum Otherwise {
     /// It is silently ignored.
     Ignore,
+    /// It is kept until somebody is there, if it can be.
+    Keep,
     /// The sender gets an error.
     Refuse(Condition),
 }
@@ -51,8 +60,8 @@ impl Im {
     /// Iq get and set to a bare address never come here.
     ///
     /// The order: what the account has blocked does not pass; subscriptions and probes have rules
-    /// of their own; a message is archived, given to whom it is for, copied to others of the user,
-    /// and kept when nobody is there.
+    /// of their own; a message is archived, given to whom it is for or kept when nobody is there;
+    /// and what was not refused is copied to others of the user.
     pub fn deliver(
         &mut self,
         cx: &mut Cx,
@@ -74,7 +83,10 @@ impl Im {
             Presence(PresenceType::Error) if to.is_bare() => {
                 return self.handle_subscription_error(cx, &account, &stanza);
             }
-            Message(_) => self.archive_received(cx, &account, &mut stanza)?,
+            Message(_) => {
+                offline::take_forged_delays(&mut stanza, &account);
+                self.archive_received(cx, &account, &mut stanza)?;
+            }
             Iq(_) => self.check_last(cx, &account, &stanza)?,
             _ => {}
         }
@@ -84,8 +96,8 @@ impl Im {
                 (vec![session], Otherwise::Ignore)
             }
             Delivery::Ready(otherwise) => {
-                let ready = self.available_in(&account).filter(|(_, _, p)| p.priority >= 0);
-                (push_to_all(cx, &stanza, &to, ready.map(|(id, ..)| id)), otherwise)
+                let ready = self.ready_in(&account).map(|(id, ..)| id);
+                (push_to_all(cx, &stanza, &to, ready), otherwise)
             }
             Delivery::Available => {
                 let available = self.available_in(&account).map(|(id, ..)| id);
@@ -93,13 +105,38 @@ impl Im {
             }
             Delivery::Nobody(otherwise) => (Vec::new(), otherwise),
         };
+        match otherwise {
+            _ if !given.is_empty() => {}
+            Otherwise::Ignore => {}
+            Otherwise::Refuse(condition) => return Err(condition.into()),
+            Otherwise::Keep => self.keep_or_refuse(cx, &account, &stanza, cx.now.unix_ms)?,
+        }
         if let Message(_) = stanza.kind {
             self.copy_received(cx, &account, &stanza, &given);
-            if given.is_empty() && self.keep_offline(cx, &account, &stanza)? {
-                return Ok(());
-            }
         }
-        if given.is_empty() { otherwise.into_result() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Keeps a message for an account that has nobody ready for it (§8.5.2.2.1).
+    pub(super) fn keep_or_refuse(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        stanza: &Stanza,
+        unix_ms: i64,
+    ) -> Result<(), StanzaError> {
+        if self.keep_offline(cx, account, stanza, unix_ms)? {
+            return Ok(());
+        }
+        Err(Condition::ServiceUnavailable.into())
+    }
+
+    /// Those of an account's sessions that get messages to the bare address (§8.5.2.1.1).
+    pub(super) fn ready_in(
+        &self,
+        account: &BareJid,
+    ) -> impl Iterator<Item = (SessionId, &Session, &Announced)> + use<'_> {
+        self.available_in(account).filter(|(_, _, presence)| presence.priority >= 0)
     }
 
     fn addressed(&self, to: &Jid) -> Addressed {
@@ -110,17 +147,8 @@ impl Im {
     }
 }
 
-impl Otherwise {
-    fn into_result(self) -> Result<(), StanzaError> {
-        match self {
-            Self::Ignore => Ok(()),
-            Self::Refuse(condition) => Err(condition.into()),
-        }
-    }
-}
-
 /// Pushes one serialisation to each session, `to` as it was sent; returns which they were.
-fn push_to_all(
+pub(super) fn push_to_all(
     cx: &mut Cx,
     stanza: &Stanza,
     to: &Jid,
@@ -140,7 +168,7 @@ fn delivery(kind: StanzaKind, addressed: Addressed) -> Delivery {
     use Condition::ServiceUnavailable;
     use Delivery::{Available, Nobody, Ready};
     use MessageType as M;
-    use Otherwise::{Ignore, Refuse};
+    use Otherwise::{Ignore, Keep, Refuse};
     use PresenceType as P;
 
     match (kind, addressed) {
@@ -149,8 +177,9 @@ fn delivery(kind: StanzaKind, addressed: Addressed) -> Delivery {
         | (Presence(P::Available | P::Unavailable | P::Error), Session(id))
         | (Iq(_), Session(id)) => Delivery::Session(id),
 
-        // §8.5.2.1.1; nobody there: §8.5.2.2.1 without offline storage; §8.5.3.2.1.
-        (Message(M::Normal | M::Chat), Account | Absent) => Ready(Refuse(ServiceUnavailable)),
+        // §8.5.2.1.1; nobody there: §8.5.2.2.1; §8.5.3.2.1.
+        (Message(M::Normal | M::Chat), Account) | (Message(M::Chat), Absent) => Ready(Keep),
+        (Message(M::Normal), Absent) => Nobody(Refuse(ServiceUnavailable)),
         (Message(M::Groupchat), Account | Absent) => Nobody(Refuse(ServiceUnavailable)),
         (Message(M::Headline), Account) => Ready(Ignore),
         (Message(M::Headline), Absent) => Nobody(Ignore),
@@ -185,10 +214,10 @@ mod tests {
         let session = Delivery::Session(id);
         let (ignore, refuse) =
             (Delivery::Nobody(Ignore), Delivery::Nobody(Refuse(ServiceUnavailable)));
-        let ready = Delivery::Ready(Refuse(ServiceUnavailable));
+        let ready = Delivery::Ready(Otherwise::Keep);
         let rows = [
             // kind and type, to the account, to a session, to a session that is not there
-            (Message(MessageType::Normal), ready, session, ready),
+            (Message(MessageType::Normal), ready, session, refuse),
             (Message(MessageType::Chat), ready, session, ready),
             (Message(MessageType::Groupchat), refuse, session, refuse),
             (Message(MessageType::Headline), Delivery::Ready(Ignore), session, ignore),

@@ -19,6 +19,7 @@ mod offline;
 mod pep;
 mod presence;
 mod probe;
+mod redelivery;
 mod roster;
 mod standing;
 mod subscription;
@@ -171,6 +172,46 @@ pub const ROUTES: &[Route] = &[
         feature: None,
         handler: archive_prefs::handle_set,
     },
+    Route {
+        ns: ns::CARBONS,
+        name: "enable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::CARBONS),
+        handler: carbons::handle_enable,
+    },
+    Route {
+        ns: ns::CARBONS,
+        name: "disable",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: None,
+        handler: carbons::handle_disable,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "blocklist",
+        kind: IqType::Get,
+        askers: Askers::Owner,
+        feature: Some(ns::BLOCKING),
+        handler: blocking::handle_list,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "block",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_block,
+    },
+    Route {
+        ns: ns::BLOCKING,
+        name: "unblock",
+        kind: IqType::Set,
+        askers: Askers::Owner,
+        feature: None,
+        handler: blocking::handle_unblock,
+    },
     // What accounts say of their nodes is no feature of the server: `pep::disco` has it.
     pubsub(ns::PUBSUB, IqType::Get, pep::handle_get),
     pubsub(ns::PUBSUB, IqType::Set, pep::handle_set),
@@ -181,6 +222,10 @@ pub const ROUTES: &[Route] = &[
 const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
     Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
 }
+
+/// What a server with these accounts can besides what [`ROUTES`] answer (XEP-0280 §6.2, XEP-0160
+/// §4).
+pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 
 /// The accounts that are connected.
 #[derive(Default)]
@@ -198,6 +243,8 @@ pub struct Im {
     departures: Vec<last::Departure>,
     /// What clients have said of themselves.
     caps: Caps,
+    /// Sessions that are to get more of what was kept for them, in the order they came.
+    awaiting: Vec<SessionId>,
 }
 
 /// A bound session.
@@ -210,6 +257,10 @@ struct Session {
     presence: Option<Presence>,
     /// It has asked for the roster, and gets pushes from then on (RFC 6121 §2.1.6).
     wants_roster: bool,
+    /// It has asked for the block list, and gets pushes from then on (XEP-0191 §3.3).
+    wants_blocks: bool,
+    /// It gets copies of what the user's other resources say and hear (XEP-0280).
+    wants_carbons: bool,
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
@@ -222,6 +273,8 @@ struct Presence {
     envelope: Envelope,
     /// RFC 6121 §4.7.2.3; below 0 the session gets no messages to the bare address.
     priority: i8,
+    /// Since when that is not below 0, in milliseconds since 1970.
+    ready_since_ms: i64,
 }
 
 /// An account with at least one session.
@@ -231,6 +284,10 @@ struct Account {
     sessions: Vec<SessionId>,
     /// Read when presence first needs them.
     contacts: Option<Rc<Contacts>>,
+    /// `cx.blocks` holds its list, when it blocks anybody.
+    knows_blocks: bool,
+    /// What errors may answer, while a session wants copies.
+    answerable: carbons::Answerable,
 }
 
 impl Im {
@@ -268,6 +325,8 @@ impl Im {
             to: to_attribute(full_jid),
             presence: None,
             wants_roster: false,
+            wants_blocks: false,
+            wants_carbons: false,
             directed: BTreeSet::new(),
             interests: None,
         };
@@ -319,9 +378,6 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
-        if cx.storage.pep_forget(account).is_err() {
-            log::error!("what nodes of others know of {account} is left there");
-        }
     }
 
     /// A session is over: its unavailable presence goes to its own other resources, to who sees its
@@ -336,6 +392,7 @@ impl Im {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
+                cx.blocks.forget(&record.account);
             }
         }
         self.note_departure(cx, &record.account, session, record.presence.is_some(), None);
@@ -351,6 +408,7 @@ impl Im {
                 self.say_farewell(cx, record, &contacts);
             }
         }
+        self.accounts.keys().for_each(|account| cx.blocks.forget(account));
         let sessions = std::mem::take(&mut self.sessions);
         self.accounts.clear();
         for &id in ids {
@@ -362,8 +420,9 @@ impl Im {
         *self = Self { features_elsewhere, departures, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached contacts are read again.
-    pub fn handle_storage_lost(&mut self) {
+    /// Storage lost this turn's writes: cached contacts and block lists are read again.
+    pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
+        self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
             account.contacts = None;
         }

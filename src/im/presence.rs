@@ -93,7 +93,10 @@ impl Im {
         };
         let envelope = Envelope::new(presence);
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
-        let previous = session.presence.replace(Presence { envelope: envelope.clone(), priority });
+        let ready = session.presence.as_ref().filter(|presence| presence.priority >= 0);
+        let ready_since_ms = ready.map_or(cx.now.unix_ms, |presence| presence.ready_since_ms);
+        let record = Presence { envelope: envelope.clone(), priority, ready_since_ms };
+        let previous = session.presence.replace(record);
         self.broadcast(cx, &account, &contacts, presence, &envelope);
         if is_initial {
             self.show_others(cx, id);

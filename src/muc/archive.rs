@@ -125,6 +125,7 @@ impl Room {
         envelope: &Envelope,
     ) {
         let said = Said {
+            from: message.from.clone(),
             id: stanza_id(&self.jid, message).to_owned(),
             author: author.map(|author| author.occupant.id.clone()),
             unix_ms: cx.now.unix_ms,
@@ -165,7 +166,8 @@ impl Room {
         for archived in page.messages {
             let Some(stanza) = read_message(&archived.xml).and_then(to_stanza) else { continue };
             let author = archived.author.map(|author| author.occupant_id.into());
-            let said = Said { id: archived.uid, author, unix_ms: archived.unix_ms };
+            let from = stanza.from.clone();
+            let said = Said { from, id: archived.uid, author, unix_ms: archived.unix_ms };
             let envelope = Envelope::new(&stanza);
             self.history.push(&self.jid, said, &envelope, messages_max, bytes_max);
         }

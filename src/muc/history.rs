@@ -13,12 +13,15 @@ use std::rc::Rc;
 use crate::cx::Now;
 use crate::outbound::Envelope;
 use crate::xml::Element;
-use crate::xmpp::datetime::{format_utc, parse_utc};
-use crate::xmpp::{BareJid, ns};
+use crate::xmpp::datetime::parse_utc;
+use crate::xmpp::delay::delay;
+use crate::xmpp::{BareJid, Jid};
 
 /// What the room knows of a message besides the message.
 #[derive(Clone, Debug)]
 pub struct Said {
+    /// The room, or the occupant, that it is from.
+    pub from: Jid,
     /// The id that the room gave it.
     pub id: String,
     /// The occupant id of who said it; `None` for the room itself, and for an account that is gone.
@@ -75,13 +78,6 @@ impl Wish {
     }
 }
 
-/// `<delay/>` by a room (XEP-0203).
-pub fn delay(room: &BareJid, unix_ms: i64) -> Element {
-    Element::new("delay", ns::DELAY)
-        .with_attr("from", room.as_str())
-        .with_attr("stamp", format_utc(unix_ms))
-}
-
 impl History {
     /// Keeps a message that has just been sent to all.
     pub fn push(
@@ -93,7 +89,7 @@ impl History {
         bytes_max: usize,
     ) {
         if messages_max > 0 {
-            let envelope = message.with_last_child("message", &delay(room, said.unix_ms));
+            let envelope = message.with_last_child("message", &delay(room.as_str(), said.unix_ms));
             self.bytes += envelope.len();
             let chars = envelope.chars_count();
             self.entries.push_back(Entry { said, envelope, chars });
@@ -133,7 +129,8 @@ impl History {
         }
         let Some(entry) = self.entries.iter_mut().find(has_id) else { return };
         self.bytes -= entry.envelope.len();
-        entry.envelope = message.with_last_child("message", &delay(room, entry.said.unix_ms));
+        entry.envelope =
+            message.with_last_child("message", &delay(room.as_str(), entry.said.unix_ms));
         entry.chars = entry.envelope.chars_count();
         self.bytes += entry.envelope.len();
     }
@@ -149,7 +146,7 @@ impl History {
 
     /// The messages for a newcomer, oldest first: the latest ones that fit all its wishes.
     /// `to_chars` are the characters that its address adds to each.
-    pub fn select(&self, wish: Wish, to_chars: usize) -> impl Iterator<Item = &Envelope> {
+    pub fn select(&self, wish: Wish, to_chars: usize) -> impl Iterator<Item = (&Jid, &Envelope)> {
         let mut chars_left = wish.chars_max.unwrap_or(usize::MAX);
         let mut count = 0;
         for entry in self.entries.iter().rev() {
@@ -162,14 +159,15 @@ impl History {
             chars_left -= chars;
             count += 1;
         }
-        self.entries.iter().skip(self.entries.len() - count).map(|entry| &entry.envelope)
+        let selected = self.entries.iter().skip(self.entries.len() - count);
+        selected.map(|entry| (&entry.said.from, &entry.envelope))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xmpp::{Jid, MessageType, Stanza, StanzaKind};
+    use crate::xmpp::{MessageType, Stanza, StanzaKind, ns};
 
     fn history(count: i64, messages_max: usize, bytes_max: usize) -> History {
         let room = BareJid::parse("room@c").expect("an address");
@@ -178,8 +176,8 @@ mod tests {
             let from = Jid::parse("room@c/nick").expect("an address");
             let kind = StanzaKind::Message(MessageType::Groupchat);
             let body = Element::new("body", ns::CLIENT).with_text("ä".repeat(10));
-            let envelope = Envelope::new(&Stanza::new(kind, from, None).with_child(body));
-            let said = Said { id: second.to_string(), author: None, unix_ms: second * 1000 };
+            let envelope = Envelope::new(&Stanza::new(kind, from.clone(), None).with_child(body));
+            let said = Said { from, id: second.to_string(), author: None, unix_ms: second * 1000 };
             history.push(&room, said, &envelope, messages_max, bytes_max);
         }
         history
@@ -209,14 +207,15 @@ mod tests {
         let stanza = Stanza::new(kind, room.clone().into(), None);
         let emptied = Envelope::new(&stanza.with_child(Element::new("x", ns::SID)));
         for number in 0..=PASSED_MESSAGES_MAX {
-            let said = Said { id: format!("p{number}"), author: Some("o".into()), unix_ms: 0 };
+            let (from, id) = (room.clone().into(), format!("p{number}"));
+            let said = Said { from, id, author: Some("o".into()), unix_ms: 0 };
             history.pass(said, emptied.clone());
         }
         assert!(history.find("p0").is_none());
         assert_eq!(history.find("p1").map(|(author, _)| author), Some(Some("o")));
         assert_eq!((history.entries.len(), history.passed.len()), (1, PASSED_MESSAGES_MAX));
         history.forget_author("o");
-        history.replace(&room, "p1", &emptied.with_last_child("message", &delay(&room, 0)));
+        history.replace(&room, "p1", &emptied.with_last_child("message", &delay(room.as_str(), 0)));
         let found = history.find("p1").map(|(author, envelope)| (author, envelope.to_vec()));
         assert!(found.is_some_and(|(author, xml)| author.is_none() && xml != emptied.to_vec()));
         assert_eq!(history.select(wish(&[]), 5).count(), 1);
@@ -232,7 +231,8 @@ mod tests {
         let bytes_max = crate::config::Limits::default().room_history_bytes;
         let mut history = History::default();
         for number in 0..1_000 {
-            let said = Said { id: number.to_string(), author: None, unix_ms: number };
+            let from = room.clone().into();
+            let said = Said { from, id: number.to_string(), author: None, unix_ms: number };
             history.push(&room, said, &message, 1_000, bytes_max);
             let kept: usize = history.entries.iter().map(|entry| entry.envelope.len()).sum();
             assert!(kept == history.bytes && kept <= bytes_max, "{kept} after {number}");

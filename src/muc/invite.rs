@@ -16,6 +16,7 @@ use super::nicks::NickChanges;
 use super::presence::Actor;
 use super::room::Room;
 use super::{check_reason, ids, privilege, sanitize};
+use crate::blocks;
 use crate::config::Whois;
 use crate::cx::{Cx, Now};
 use crate::xml::Element;
@@ -134,9 +135,13 @@ fn invite(
         check_invitee(room, cx, &account)?;
         // §9.5: in a members-only room the invitation makes a member.
         if room.options.members_only && room.affiliation_of(&account) == Affiliation::None {
-            changes.insert(account, (Affiliation::Member, None));
+            changes.insert(account.clone(), (Affiliation::Member, None));
         }
-        invitees.push((to, *invite));
+        // Whoever has blocked the inviter hears nothing, and the inviter does not hear of that:
+        // the invitation names a seat, so nobody else could know it for one to drop (XEP-0191).
+        if !blocks::is_stored(&mut cx.storage, &account, &message.from)? {
+            invitees.push((to, *invite));
+        }
     }
     if !changes.is_empty() {
         room.backlog.check()?;
@@ -212,6 +217,9 @@ pub fn invite_member(
     let invite = Element::new("invite", ns::MUC_USER)
         .with_attr("from", from.as_str())
         .with_child_opt(reason);
+    if blocks::is_stored(&mut cx.storage, to, actor.account.as_jid()).unwrap_or(true) {
+        return; // As above.
+    }
     let id = ids::stanza_id(cx.entropy.as_mut());
     room.invitations.forget_old(cx.now);
     room.invitations.remember(Invitation {

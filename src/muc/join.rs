@@ -181,8 +181,11 @@ impl Room {
         seat.push(cx, &Envelope::new(&own.with_id(join.stanza.id.clone())));
         let wish = Wish::read(join.x.child("history", ns::MUC), cx.now);
         let to_chars = String::from_utf8_lossy(&seat.to).chars().count();
-        for message in self.history.select(wish, to_chars) {
-            seat.push(cx, message);
+        let account = occupant.account.clone();
+        for (from, message) in self.history.select(wish, to_chars) {
+            if !cx.blocks.has_blocked(&account, from) {
+                seat.push(cx, message);
+            }
         }
         seat.push(cx, &Envelope::new(&self.subject_message()));
     }

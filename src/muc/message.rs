@@ -7,7 +7,7 @@ use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
 use crate::xmpp::dataform;
-use crate::xmpp::{Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
+use crate::xmpp::{Condition, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 impl Room {
     /// A message to the bare address of the room. Errors do not come here.
@@ -89,13 +89,19 @@ impl Room {
         self.note_spoken(cx, &speaker, has_body);
         self.count_message(cx, &message);
         self.remember(cx, author, &message, &envelope);
-        self.push_to_all(cx, &envelope);
+        self.push_to_all(cx, &message.from, &envelope);
         Ok(())
     }
 
-    /// Sends what was serialised once to every session, in the order of joining.
-    pub fn push_to_all(&self, cx: &mut Cx, envelope: &Envelope) {
+    /// Sends what was serialised once to every session, in the order of joining, but not to those
+    /// who have blocked `from`, the room or an occupant of it. Nobody hears of that: an error would
+    /// throw them out of the room (§18.1.2).
+    pub fn push_to_all(&self, cx: &mut Cx, from: &Jid, envelope: &Envelope) {
+        let somebody_blocks = !cx.blocks.is_empty();
         for occupant in self.occupants() {
+            if somebody_blocks && cx.blocks.has_blocked(&occupant.account, from) {
+                continue;
+            }
             for seat in &occupant.seats {
                 seat.push(cx, envelope);
             }
@@ -114,6 +120,6 @@ impl Room {
         let x = Element::new("x", ns::MUC_USER);
         let x = codes.iter().fold(x, |x, code| x.with_child(super::presence::status(*code)));
         let message = self.own_message(cx, MessageType::Groupchat, x);
-        self.push_to_all(cx, &Envelope::new(&message));
+        self.push_to_all(cx, self.jid.as_jid(), &Envelope::new(&message));
     }
 }

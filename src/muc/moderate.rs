@@ -59,7 +59,7 @@ impl Room {
         self.archive(cx, None, &message, &envelope)?;
         self.take_tombstone(&original, &tombstone);
         self.remember(cx, None, &message, &envelope);
-        self.push_to_all(cx, &envelope);
+        self.push_to_all(cx, &message.from, &envelope);
         cx.reply(request.origin, request.stanza, None);
         Ok(())
     }

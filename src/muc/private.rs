@@ -79,6 +79,9 @@ impl Room {
         relayed = relayed
             .with_child(presence::occupant_id(sender))
             .with_child(Element::new("x", ns::MUC_USER));
+        if cx.blocks.has_blocked(&target.account, &relayed.from) {
+            return Ok(()); // An error would name the one who has blocked (XEP-0191).
+        }
         if cx.config.is_account_domain(target.account.domain()) {
             // Kept once, however many sessions hear it (XEP-0313 §6.1.1).
             relayed.to = Some(target.account.clone().into());
@@ -126,6 +129,9 @@ impl Room {
         else {
             return Ok(());
         };
+        if cx.blocks.has_blocked(&target.account, &asker.jid) {
+            return Err(Condition::ServiceUnavailable.into()); // XEP-0191 §3.3
+        }
         let seat = asker.seat(&iq.from).ok_or_else(super::not_in_room)?;
         let back = Return {
             occupant: asker.key,

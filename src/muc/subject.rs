@@ -2,7 +2,6 @@
 //! when it was never set.
 
 use super::archive::Author;
-use super::history::delay;
 use super::occupant::Occupant;
 use super::room::Room;
 use super::{presence, sanitize};
@@ -12,6 +11,7 @@ use crate::outbound::Envelope;
 use crate::storage::StoredSubject;
 use crate::xml::writer::write_element;
 use crate::xml::{Attribute, Element, Node, XML_NS, read_fragment};
+use crate::xmpp::delay::delay;
 use crate::xmpp::{BareJid, Condition, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 /// The last change of the subject.
@@ -110,7 +110,7 @@ impl Room {
             let id = Element::new("occupant-id", ns::OCCUPANT_ID).with_attr("id", id.clone());
             message = message.with_child(id);
         }
-        message.with_child(delay(&self.jid, subject.unix_ms))
+        message.with_child(delay(self.jid.as_str(), subject.unix_ms))
     }
 
     /// An occupant that may changes the subject (§8.1).
@@ -136,7 +136,7 @@ impl Room {
         let author = Some(Author { occupant, session_jid: &session_jid });
         self.archive(cx, author, &reflected, &envelope)?;
         self.subject = Some(subject);
-        self.push_to_all(cx, &envelope);
+        self.push_to_all(cx, &reflected.from, &envelope);
         Ok(())
     }
 

@@ -11,15 +11,21 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::ids::SessionId;
-use crate::xml::Element;
 use crate::xml::writer::{escape_attr, write_element};
-use crate::xmpp::{Jid, Stanza, ns};
+use crate::xml::{self, Element};
+use crate::xmpp::{Jid, PresenceType, Stanza, StanzaKind, ns};
 
+mod ledger;
+mod managed;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod urgency;
 
+pub use ledger::{TooHigh, Undelivered};
 pub use outbox::Outbox;
+
+use urgency::is_urgent;
 
 /// From this size on the tail of an envelope is shared instead of copied (bench `fanout`).
 const SHARED_BYTES_MIN: usize = 768;
@@ -33,6 +39,8 @@ pub struct Envelope {
     head: Bytes,
     /// `>…</message>`
     tail: Bytes,
+    /// It is not held back for a client that nobody looks at (XEP-0352).
+    is_urgent: bool,
 }
 
 impl Envelope {
@@ -44,7 +52,7 @@ impl Envelope {
         stanza.write_tail(&mut bytes);
         let mut head = Bytes::from(bytes);
         let tail = head.split_off(split);
-        Self { head, tail }
+        Self { head, tail, is_urgent: is_urgent(stanza) }
     }
 
     /// The same of a stanza without children, with a payload that is serialised already.
@@ -52,7 +60,7 @@ impl Envelope {
         let mut head = Vec::with_capacity(128);
         stanza.write_head(&mut head);
         let tail = format!(">{xml}</{}>", stanza.kind.name());
-        Self { head: head.into(), tail: tail.into() }
+        Self { head: head.into(), tail: tail.into(), is_urgent: true }
     }
 
     /// Bytes of the stanza without its `to`.
@@ -71,6 +79,17 @@ impl Envelope {
         [&*self.head, &*self.tail].concat()
     }
 
+    /// The available presence that this is, without `to`: for whoever has kept it of `from`.
+    pub fn to_presence(&self, from: &Jid) -> Option<Stanza> {
+        let element = xml::read_fragment(&self.to_vec(), ns::CLIENT).pop()?;
+        let kind = StanzaKind::Presence(PresenceType::Available);
+        let mut stanza = Stanza::new(kind, from.clone(), None);
+        stanza.id = element.attr("id").map(str::to_owned);
+        stanza.lang = element.lang().map(str::to_owned);
+        stanza.children = element.children;
+        Some(stanza)
+    }
+
     /// The same stanza with one more child at its end; `name` is that of the stanza. Panics when
     /// the stanza has no children.
     pub fn with_last_child(&self, name: &str, child: &Element) -> Self {
@@ -79,7 +98,7 @@ impl Envelope {
         tail.extend_from_slice(&self.tail[..end]);
         write_element(&mut tail, child, ns::CLIENT);
         tail.extend_from_slice(&self.tail[end..]);
-        Self { head: self.head.clone(), tail: tail.into() }
+        Self { head: self.head.clone(), tail: tail.into(), is_urgent: self.is_urgent }
     }
 
     /// Never: an element has a name.
@@ -95,6 +114,23 @@ pub fn to_attribute(jid: &Jid) -> Bytes {
     escape_attr(&mut bytes, jid.as_str());
     bytes.push(b'\'');
     bytes.into()
+}
+
+/// What is pushed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pushed {
+    /// No stanza.
+    Raw,
+    /// A stanza that may be held back.
+    Stanza,
+    /// A stanza that may not.
+    UrgentStanza,
+}
+
+impl Pushed {
+    fn stanza(is_urgent: bool) -> Self {
+        if is_urgent { Self::UrgentStanza } else { Self::Stanza }
+    }
 }
 
 /// All outboxes, and the session handles, which are allocated here.
@@ -113,11 +149,15 @@ pub struct Outboxes {
     handler: u64,
     /// Bytes pushed in this turn.
     turn_bytes: usize,
-    /// No fewer bytes than wait in all outboxes: what is written or lost is taken off only when
-    /// somebody needs to know exactly, so that a turn need not look at every session.
-    waiting_bytes_max: usize,
+    /// No fewer bytes than are kept in all outboxes: what is gone is taken off only when somebody
+    /// needs to know exactly, so that a turn need not look at every session.
+    kept_bytes_max: usize,
     /// `limits.outbox_bytes`; `usize::MAX` when off.
     outbox_bytes_max: usize,
+    /// Sessions without a connection that hold more than they may: the server is to end them.
+    overflowed: Vec<SessionId>,
+    /// The time by the wall clock.
+    now_unix_ms: i64,
     /// Stanzas lost because their session was cut, over the server's life.
     pub stanzas_dropped: u64,
 }
@@ -134,8 +174,10 @@ impl Outboxes {
             handler_start: 0,
             handler: 1,
             turn_bytes: 0,
-            waiting_bytes_max: 0,
+            kept_bytes_max: 0,
             outbox_bytes_max: 0,
+            overflowed: Vec::new(),
+            now_unix_ms: 0,
             stanzas_dropped: 0,
         };
         outboxes.set_limit(outbox_bytes_max);
@@ -185,7 +227,8 @@ impl Outboxes {
 
     /// Pushes a serialised stanza to the session that `to` (of [`to_attribute`]) names.
     pub fn push_envelope(&mut self, id: SessionId, envelope: &Envelope, to: &[u8]) {
-        self.push_with(id, envelope.len() + to.len(), true, |outbox| {
+        let what = Pushed::stanza(envelope.is_urgent);
+        self.push_with(id, envelope.len() + to.len(), what, |outbox| {
             let is_shared = envelope.tail.len() >= SHARED_BYTES_MIN;
             let tail_bytes = if is_shared { 0 } else { envelope.tail.len() };
             outbox.open.reserve(envelope.head.len() + to.len() + tail_bytes);
@@ -203,12 +246,18 @@ impl Outboxes {
     pub fn push_stanza(&mut self, id: SessionId, stanza: &Stanza) {
         let mut bytes = Vec::with_capacity(256);
         stanza.write(&mut bytes);
-        self.push_with(id, bytes.len(), true, |outbox| outbox.copy(&bytes));
+        let what = Pushed::stanza(is_urgent(stanza));
+        self.push_with(id, bytes.len(), what, |outbox| outbox.copy(&bytes));
+    }
+
+    /// Pushes one message that was serialised, with its `to`, at another time.
+    pub fn push_written(&mut self, id: SessionId, bytes: &[u8]) {
+        self.push_with(id, bytes.len(), Pushed::stanza(true), |outbox| outbox.copy(bytes));
     }
 
     /// Pushes bytes that are no stanza: stream header, features, nonzas, stream end.
     pub fn push_raw(&mut self, id: SessionId, bytes: &[u8]) {
-        self.push_with(id, bytes.len(), false, |outbox| outbox.copy(bytes));
+        self.push_with(id, bytes.len(), Pushed::Raw, |outbox| outbox.copy(bytes));
     }
 
     /// Pushes the last bytes of a stream (`</stream:stream>`); nothing is taken after them.
@@ -230,10 +279,11 @@ impl Outboxes {
         &mut self,
         id: SessionId,
         bytes: usize,
-        is_stanza: bool,
+        what: Pushed,
         push: impl FnOnce(&mut Outbox),
     ) {
         let (handler, outbox_bytes_max) = (self.handler, self.outbox_bytes_max);
+        let now_unix_ms = self.now_unix_ms;
         let Some(outbox) = self.get_mut(id) else { return };
         if outbox.sealed {
             return;
@@ -241,7 +291,7 @@ impl Outboxes {
         let was_cut = outbox.cut;
         if was_cut || outbox.len + bytes > outbox_bytes_max {
             outbox.cut = true;
-            self.stanzas_dropped += u64::from(is_stanza);
+            self.stanzas_dropped += u64::from(what != Pushed::Raw);
             // Making it has taken its time all the same.
             self.turn_bytes += bytes;
             if !was_cut {
@@ -252,13 +302,24 @@ impl Outboxes {
         if outbox.handler.0 != handler {
             outbox.handler = (handler, outbox.end());
         }
+        let start = outbox.end();
         push(outbox);
-        if is_stanza {
+        let mut is_overflowing = false;
+        if what != Pushed::Raw {
             outbox.stanza_ends.push_back(outbox.end());
+            let (end, waiting) = (outbox.end(), outbox.len);
+            if let Some(ledger) = &mut outbox.ledger {
+                ledger.push(start, end, now_unix_ms);
+                is_overflowing = ledger.is_over(waiting);
+            }
         }
-        let newly_dirty = !std::mem::replace(&mut outbox.dirty, true);
+        let is_held = what == Pushed::Stanza && outbox.holds_back();
+        let newly_dirty = !is_held && !std::mem::replace(&mut outbox.dirty, true);
+        if is_overflowing {
+            self.overflowed.push(id);
+        }
         self.turn_bytes += bytes;
-        self.waiting_bytes_max = self.waiting_bytes_max.saturating_add(bytes);
+        self.kept_bytes_max = self.kept_bytes_max.saturating_add(bytes);
         self.turn.push(id);
         if newly_dirty {
             self.dirty.push_back(id);
@@ -273,6 +334,11 @@ impl Outboxes {
     /// True when so much was done in this turn that further input should wait for the next.
     pub fn is_congested(&self) -> bool {
         self.turn_bytes > TURN_BYTES_MAX
+    }
+
+    /// The time by the wall clock, for the stanzas of managed sessions.
+    pub fn set_time(&mut self, now_unix_ms: i64) {
+        self.now_unix_ms = now_unix_ms;
     }
 
     /// A handler begins: what is pushed from here on is its doing.
@@ -299,6 +365,7 @@ impl Outboxes {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
                 outbox.tainted_at = None;
+                outbox.settle_turn();
             }
         }
         self.turn.clear();
@@ -313,7 +380,7 @@ impl Outboxes {
             let id = self.turn[index];
             let Some(outbox) = self.get_mut(id) else { continue };
             if let Some(start) = outbox.tainted_at.take() {
-                outbox.truncate(start);
+                outbox.roll_back(start);
                 outbox.sealed = false;
                 lost.push(id);
             }
@@ -338,21 +405,29 @@ impl Outboxes {
         std::mem::take(&mut self.cut)
     }
 
-    /// Bytes that wait in all outboxes.
+    /// Bytes that wait to be written, in all outboxes that a connection empties.
     pub fn bytes_waiting(&self) -> usize {
-        self.slots.iter().map(|(_, (_, outbox))| outbox.len).sum()
+        let outboxes = self.slots.iter().map(|(_, (_, outbox))| outbox);
+        let emptied = outboxes.filter(|outbox| !outbox.cut && !outbox.is_detached());
+        emptied.map(|outbox| outbox.len).sum()
+    }
+
+    /// Bytes that are kept in all outboxes but cut ones: they wait, or are not acknowledged.
+    pub fn bytes_kept(&self) -> usize {
+        let outboxes = self.slots.iter().map(|(_, (_, outbox))| outbox);
+        outboxes.filter(|outbox| !outbox.cut).map(Outbox::bytes_kept).sum()
     }
 
     /// True when more than `bytes_max` wait in all outboxes.
     pub fn exceeds(&self, bytes_max: usize) -> bool {
-        self.waiting_bytes_max > bytes_max && self.bytes_waiting() > bytes_max
+        self.kept_bytes_max > bytes_max && self.bytes_waiting() > bytes_max
     }
 
     /// Cuts outboxes until at most `bytes_max` wait in all (0: no limit): the largest one of those
     /// that are late, else the largest.
     pub fn enforce_total(&mut self, bytes_max: usize) {
         // [`Self::exceeds`] is asked about half of it.
-        if bytes_max != 0 && self.waiting_bytes_max > bytes_max / 2 {
+        if bytes_max != 0 && self.kept_bytes_max > bytes_max / 2 {
             self.cut_largest(bytes_max, |_| true);
         }
     }
@@ -367,23 +442,19 @@ impl Outboxes {
     }
 
     fn cut_largest(&mut self, bytes_max: usize, may_be_cut: impl Fn(&Outbox) -> bool) {
-        let mut waiting = self.bytes_waiting();
-        while waiting > bytes_max {
+        let mut kept = self.bytes_kept();
+        while kept > bytes_max {
             let all = self.slots.iter_mut();
             let largest = all.filter(|(_, (_, outbox))| !outbox.cut && may_be_cut(outbox));
             let Some((index, (generation, outbox))) =
-                largest.max_by_key(|(_, (_, outbox))| (outbox.is_late(), outbox.len))
+                largest.max_by_key(|(_, (_, outbox))| (outbox.is_late(), outbox.bytes_kept()))
             else {
                 break;
             };
-            waiting -= outbox.len;
+            kept -= outbox.bytes_kept();
             outbox.cut = true;
-            let dropped = outbox.stanzas_waiting() as u64;
-            let id = SessionId { index: index as u32, generation: *generation };
-            outbox.clear();
-            self.stanzas_dropped += dropped;
-            self.cut.push(id);
+            self.cut.push(SessionId { index: index as u32, generation: *generation });
         }
-        self.waiting_bytes_max = waiting;
+        self.kept_bytes_max = kept;
     }
 }

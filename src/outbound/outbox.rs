@@ -6,6 +6,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::ledger::{self, Ledger, TooHigh, Undelivered};
+
 /// Room for so many stanza ends is kept while nothing waits; it is made anew too often otherwise.
 const STANZA_ENDS_KEPT: usize = 16;
 /// A tail chunk is closed when it holds this much.
@@ -39,6 +41,12 @@ pub struct Outbox {
     pub(super) sealed: bool,
     /// Over its limit: takes nothing any more, and the session is about to be cut.
     pub(super) cut: bool,
+    /// The first byte that waits is not the first of a stanza.
+    is_amid_stanza: bool,
+    /// The client is not looked at (XEP-0352): what is not urgent waits for what is.
+    pub(super) is_quiet: bool,
+    /// With stream management (XEP-0198).
+    pub(super) ledger: Option<Box<Ledger>>,
 }
 
 impl Outbox {
@@ -99,32 +107,39 @@ impl Outbox {
     /// The transport has taken `count` bytes. Panics when that is more than waits.
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.len, "a transport takes no more than it was given");
-        self.len -= count;
-        self.taken += count as u64;
         let mut left = count;
         while left > 0 {
-            match self.chunks.front_mut() {
-                Some(chunk) if chunk.len() > left => {
-                    chunk.advance(left);
-                    left = 0;
-                }
-                Some(chunk) => {
-                    left -= chunk.len();
-                    self.chunks.pop_front();
-                }
+            let bytes = match self.chunks.front_mut() {
+                Some(chunk) if chunk.len() > left => chunk.split_to(left),
+                Some(_) => self.chunks.pop_front().unwrap_or_default(),
+                None if self.ledger.is_some() => self.open.split_to(left).freeze(),
                 None => {
                     self.open.advance(left);
-                    left = 0;
+                    break;
                 }
+            };
+            if let Some(ledger) = &mut self.ledger {
+                ledger.keep(self.taken + (count - left) as u64, bytes.clone());
             }
+            left -= bytes.len();
         }
+        self.len -= count;
+        self.taken += count as u64;
         if self.len == 0 {
             // An idle session keeps no buffer.
             self.open = BytesMut::new();
             self.chunks.shrink_to(0);
         }
+        // Without a stanza's end among them, all these bytes were of one.
+        let mut last_end = None;
         while self.stanza_ends.front().is_some_and(|&end| end <= self.taken) {
-            self.stanza_ends.pop_front();
+            last_end = self.stanza_ends.pop_front();
+        }
+        if count > 0 {
+            self.is_amid_stanza = self.len > 0 && last_end != Some(self.taken);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.trim(self.taken);
         }
         if self.stanza_ends.is_empty() && self.stanza_ends.capacity() > STANZA_ENDS_KEPT {
             self.stanza_ends.shrink_to(0);
@@ -158,7 +173,7 @@ impl Outbox {
         self.len += bytes.len();
     }
 
-    fn close_chunk(&mut self) {
+    pub(super) fn close_chunk(&mut self) {
         if !self.open.is_empty() {
             self.chunks.push_back(self.open.split().freeze());
         }
@@ -166,6 +181,8 @@ impl Outbox {
 
     /// Takes back what was queued from position `start` on.
     pub(super) fn truncate(&mut self, start: u64) {
+        // What has left the queue meanwhile is not here to be taken back.
+        let start = start.max(self.taken);
         let mut excess = (self.end() - start) as usize;
         self.len -= excess;
         let from_open = excess.min(self.open.len());
@@ -187,12 +204,84 @@ impl Outbox {
         if self.starttls_at.is_some_and(|at| at > start) {
             self.starttls_at = None;
         }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.truncate(start);
+        }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.chunks = VecDeque::new();
-        self.open = BytesMut::new();
-        self.stanza_ends = VecDeque::new();
+    /// Stanzas that the client has not acknowledged (XEP-0198).
+    pub fn stanzas_unacknowledged(&self) -> usize {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.stanzas())
+    }
+
+    /// Bytes that are kept: those that wait, and those that are not acknowledged.
+    pub fn bytes_kept(&self) -> usize {
+        self.len + self.ledger.as_ref().map_or(0, |ledger| ledger.bytes())
+    }
+
+    /// XEP-0198 §4: the client has handled `h` stanzas; returns how many of them are news.
+    pub fn acknowledge(&mut self, h: u32) -> Result<usize, TooHigh> {
+        let taken = self.taken;
+        self.ledger.as_mut().map_or(Ok(0), |ledger| ledger.acknowledge(h, taken))
+    }
+
+    /// XEP-0198 §5: whether everything after the first `h` stanzas is still here.
+    pub fn reaches_back_to(&self, h: u32) -> Result<bool, TooHigh> {
+        let taken = self.taken;
+        self.ledger.as_ref().map_or(Ok(false), |ledger| ledger.reaches_back_to(h, taken))
+    }
+
+    /// True when a stanza is half written.
+    pub fn is_amid_stanza(&self) -> bool {
+        self.is_amid_stanza
+    }
+
+    /// True while no connection empties it.
+    pub fn is_detached(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.is_detached)
+    }
+
+    /// Everything queued leaves the queue.
+    pub(super) fn take_queue(&mut self) -> VecDeque<Bytes> {
+        self.close_chunk();
+        self.taken += self.len as u64;
         self.len = 0;
+        self.is_amid_stanza = false;
+        self.stanza_ends = VecDeque::new();
+        self.open = BytesMut::new();
+        std::mem::take(&mut self.chunks)
+    }
+
+    /// The stanzas that the client has not acknowledged leave the queue, to be written again.
+    pub(super) fn park(&mut self) {
+        let tainted_at = self.tainted_at.take();
+        let foreign = self.ledger.as_ref().map_or(0, |ledger| ledger.foreign(self.taken));
+        let mut queue = self.take_queue();
+        ledger::skip(&mut queue, foreign);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.park(queue, self.taken, tainted_at);
+        }
+    }
+
+    /// The stanzas that the client may not have: those that it has not acknowledged, or, without
+    /// stream management, those that are not written. One that is half written then is lost: its
+    /// beginning is gone. It is a session's last: what is queued may be written all the same, but
+    /// counts no more.
+    pub(super) fn take_undelivered(&mut self) -> Vec<Undelivered> {
+        self.close_chunk();
+        let (mut queue, end) = (self.chunks.clone(), self.end());
+        let ends = std::mem::take(&mut self.stanza_ends);
+        if let Some(mut ledger) = self.ledger.take() {
+            ledger::skip(&mut queue, ledger.foreign(self.taken));
+            ledger.park(queue, end, None);
+            return ledger.take_parked().0;
+        }
+        let mut position = self.taken;
+        let stanzas = ends.into_iter().map(|end| {
+            let xml = ledger::take(&mut queue, (end - position) as usize);
+            position = end;
+            Undelivered { xml, queued_unix_ms: None }
+        });
+        stanzas.skip(usize::from(self.is_amid_stanza)).collect()
     }
 }

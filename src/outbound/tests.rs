@@ -1,5 +1,7 @@
 //! What is pushed comes out, once and in order, or is taken back; bounds and marks hold.
 
+mod managed;
+
 use std::io::IoSlice;
 
 use super::*;

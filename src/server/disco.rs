@@ -12,9 +12,10 @@ use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind};
 
 /// The identity and features of the domains with accounts.
 pub fn server_info() -> DiscoInfo {
-    let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS];
+    let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CAPS];
     let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
     features.extend(iq::features(Scope::Server).chain(of_accounts));
+    features.extend(im::FEATURES);
     let identity = Identity { category: "server", kind: "im", name: "Tercet".to_owned() };
     let mut info = DiscoInfo { identities: vec![identity], ..DiscoInfo::default() };
     info.add_features(features);

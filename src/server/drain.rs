@@ -136,6 +136,7 @@ impl Server {
         self.finish_chain();
         self.begin_chain();
         for id in ids {
+            self.say_last_count(id);
             self.end_stream(id, Some(StreamCondition::SystemShutdown.into()));
         }
         self.finish_chain();
@@ -150,12 +151,13 @@ impl Server {
     fn finish_drain(&mut self) {
         self.drain.phase = Phase::Done;
         self.drain.ended_ms = self.cx.now.mono_ms;
+        self.begin_chain();
         for id in self.sessions.ids() {
             let waiting = self.cx.out.get(id);
-            let stanzas = waiting.map_or(0, |outbox| outbox.stanzas_waiting() as u64);
             self.drain.count_closed(waiting.is_some_and(|outbox| !outbox.is_empty()));
-            self.cx.out.stanzas_dropped += stanzas;
+            self.redeliver(id);
         }
+        self.finish_chain();
         self.commit(self.cx.now);
         if let Err(error) = self.cx.storage.checkpoint() {
             log::error!("storage: {error}");

@@ -65,6 +65,23 @@ pub fn stanza_of(
     })
 }
 
+/// A stanza that this server has written to a client, read again. `None`: it is none that can be
+/// given to anybody else.
+pub fn written_stanza(element: Element) -> Option<Stanza> {
+    let kind = match &*element.name {
+        "message" => StanzaKind::Message(message_type(element.attr("type"))),
+        "iq" => StanzaKind::Iq(iq_type(element.attr("type"))?),
+        _ => return None,
+    };
+    let from = Jid::parse(element.attr("from")?).ok()?;
+    let to = Jid::parse(element.attr("to")?).ok()?;
+    let mut stanza = Stanza::new(kind, from, Some(to));
+    stanza.id = element.attr("id").map(str::to_owned);
+    stanza.lang = element.lang().map(str::to_owned);
+    stanza.children = element.children;
+    Some(stanza)
+}
+
 /// RFC 6120 §8.1.2.1: a client may leave `from` out, or give its own bare or full address.
 fn check_from(element: &Element, full_jid: &Jid) -> Result<(), StreamError> {
     let Some(claimed) = element.attr("from") else { return Ok(()) };

@@ -37,6 +37,7 @@ use crate::xmpp::StreamCondition;
 use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
+use management::Expired;
 use session::{Hold, Session, Sessions, xml_limits};
 
 /// How often a storage that lost a commit is probed.
@@ -68,7 +69,7 @@ pub struct Residue {
     pub seats: usize,
     /// Outboxes, empty or not.
     pub outboxes: usize,
-    /// Bytes that wait in outboxes.
+    /// Bytes that outboxes keep: they wait, or are not acknowledged.
     pub outbox_bytes: usize,
     /// Connections counted by the limits.
     pub connections: usize,
@@ -89,6 +90,10 @@ pub struct Server {
     password_checks: VecDeque<SessionId>,
     /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
     logins_awaited: usize,
+    /// Sessions that were resumed in the current chain, and get again what they have not handled.
+    resumed: Vec<SessionId>,
+    /// Sessions that nobody has resumed in time: what they had handled.
+    expired: Expired,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
@@ -125,6 +130,8 @@ impl Server {
             addresses: AddressLimits::default(),
             password_checks: VecDeque::new(),
             logins_awaited: 0,
+            resumed: Vec::new(),
+            expired: Expired::default(),
             chain_wrote: false,
             turn_wrote: false,
             sweeps: false,
@@ -191,6 +198,7 @@ impl Server {
             input_ms: now.mono_ms,
             pinged_ms: None,
             is_login_awaited: true,
+            management: None,
             timer_ms: None,
             ticket: None,
         });
@@ -237,29 +245,37 @@ impl Server {
         self.cx.now = now;
         if let Some(id) = self.sessions.at(conn) {
             self.begin_chain();
-            self.end_stream(id, None);
+            if !self.cut_off(id, "ended without the end of the stream") {
+                self.end_stream(id, None);
+            }
             self.finish_chain();
         }
     }
 
-    /// The connection is gone, whoever ended it: never named again by either side. What waits in
-    /// its outbox is lost.
+    /// The connection is gone, whoever ended it: never named again by either side. Its session
+    /// stays when it may be resumed; else what waits in its outbox goes elsewhere, or is lost.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId, reason: &str) {
         self.cx.now = now;
         let Some(id) = self.sessions.at(conn) else { return };
         self.begin_chain();
-        self.leave(id);
+        if !self.detach(id, reason) {
+            self.leave(id);
+            self.close(id, reason);
+        }
         self.finish_chain();
+    }
+
+    /// The end of a session whose connection is gone.
+    fn close(&mut self, id: SessionId, reason: &str) {
+        if !self.drain.is_over() {
+            self.drain.count_closed(self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty()));
+            self.redeliver(id);
+        }
         let Some(session) = self.sessions.remove(id) else { return };
         log::debug!("connection closed: address={} reason={reason}", session.address);
         self.addresses.disconnect(session.address);
         if session.is_login_awaited {
             self.logins_awaited -= 1;
-        }
-        if let Some(outbox) = self.cx.out.get(id).filter(|_| !self.drain.is_over()) {
-            let stanzas = outbox.stanzas_waiting() as u64;
-            self.drain.count_closed(!outbox.is_empty());
-            self.cx.out.stanzas_dropped += stanzas;
         }
         self.cx.out.close(id);
     }
@@ -282,6 +298,11 @@ impl Server {
             }
         }
         self.tell_crowds();
+        if self.im.has_backlog() {
+            self.begin_chain();
+            self.im.deliver_backlog(&mut self.cx);
+            self.finish_chain();
+        }
         self.poll_drain();
     }
 
@@ -334,9 +355,10 @@ impl Server {
         if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
             return Some(self.cx.now.mono_ms);
         }
-        let backlog_ms = self.muc.poll_timeout(self.cx.now.mono_ms);
-        let dues_ms = [self.cx.timers.next_due_ms(), backlog_ms, self.door_due_ms()];
-        dues_ms.into_iter().flatten().min()
+        let now_ms = self.cx.now.mono_ms;
+        let backlogs_ms = [self.muc.poll_timeout(now_ms), self.im.poll_timeout(&self.cx)];
+        let dues_ms = [self.cx.timers.next_due_ms(), self.door_due_ms()].into_iter();
+        dues_ms.chain(backlogs_ms).flatten().min()
     }
 
     /// The next thing to do.
@@ -356,12 +378,13 @@ impl Server {
             self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
         }
         if self.cx.storage.commit().is_ok() {
+            self.ask_acknowledgements();
             self.cx.out.commit_turn();
             return;
         }
         let lost = self.cx.out.roll_back_turn();
         self.muc.handle_storage_lost(&mut self.cx);
-        self.im.handle_storage_lost();
+        self.im.handle_storage_lost(&mut self.cx);
         self.begin_chain();
         // All are told first, then they leave: none hears of another's going by what it was in
         // this turn, a moderator perhaps.
@@ -369,7 +392,10 @@ impl Server {
             // The end that one had is taken back with the rest; it gets another one.
             self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
         }
-        lost.into_iter().for_each(|id| self.leave(id));
+        for id in lost {
+            self.leave(id);
+            self.forget_if_detached(id);
+        }
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
@@ -403,6 +429,7 @@ impl Server {
             self.cx.actions.extend(session.conn.map(Action::Abort));
             self.begin_chain();
             self.leave(id);
+            self.forget_if_detached(id);
             self.finish_chain();
         }
     }
@@ -414,7 +441,7 @@ impl Server {
             bound: self.im.sessions_count(),
             seats: self.muc.seats_count(),
             outboxes: self.cx.out.len(),
-            outbox_bytes: self.cx.out.bytes_waiting(),
+            outbox_bytes: self.cx.out.bytes_kept(),
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
             joins_waiting: self.door.len(),

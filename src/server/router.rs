@@ -16,6 +16,7 @@ use super::Server;
 impl Server {
     /// What is pushed from here on belongs to one input.
     pub(super) fn begin_chain(&mut self) {
+        self.cx.out.set_time(self.cx.now.unix_ms);
         self.cx.out.begin_handler();
         self.cx.storage.begin_handler();
         self.chain_wrote = false;
@@ -25,6 +26,9 @@ impl Server {
     /// Routes what the input caused, ends the sessions it asked to end, and marks the output as
     /// depending on the commit when something was written by it, or earlier in this turn.
     pub(super) fn finish_chain(&mut self) {
+        for session in std::mem::take(&mut self.resumed) {
+            self.cx.out.write_again(session);
+        }
         loop {
             self.chain_wrote |= self.cx.storage.handler_wrote();
             if let Some(stanza) = self.cx.poll_routed() {
@@ -32,9 +36,14 @@ impl Server {
                 self.handle_one(Target::Routed, stanza);
                 continue;
             }
+            let overflowed = self.cx.out.take_overflowed();
             let accounts = self.cx.take_ended_accounts();
-            if accounts.is_empty() {
+            if accounts.is_empty() && overflowed.is_empty() {
                 break;
+            }
+            for session in overflowed {
+                log::info!("session not kept: reason=too-much-unacknowledged");
+                self.end_stream(session, None);
             }
             for (account, why) in accounts {
                 for session in self.sessions.of_account(&account) {
@@ -88,7 +97,11 @@ impl Server {
             // WIRE 6: rooms say who refuses, whatever part of the server found the fault.
             error.by.get_or_insert_with(|| reply.from.to_bare());
         }
-        self.cx.send(origin, reply.with_child(error.to_element()));
+        let reply = reply.with_child(error.to_element());
+        if let (StanzaKind::Message(_), Target::Local(session)) = (reply.kind, origin) {
+            self.im.copy_refusal(&mut self.cx, session, &reply);
+        }
+        self.cx.send(origin, reply);
     }
 
     /// RFC 6120 §10: no `to`, a room service, this server, an account, or elsewhere.
@@ -195,6 +208,9 @@ impl Server {
     ) -> Result<(), StanzaError> {
         let payload = stanza.iq_payload().ok_or(Condition::BadRequest)?;
         let is_owner = account.as_str() == stanza.from.bare_str();
+        if !is_owner && !self.im.check_received(&mut self.cx, &account, stanza)? {
+            return Ok(());
+        }
         let found = im::ROUTES.iter().find(|route| {
             stanza.kind == StanzaKind::Iq(route.kind)
                 && payload.is(route.name, route.ns)

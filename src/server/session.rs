@@ -1,6 +1,7 @@
 //! One client session of the core: its stream, its limits, its deadlines. What its stanzas do is
 //! the router's; the negotiation up to a bound resource is `stream::c2s`.
 
+use std::mem::swap;
 use std::net::IpAddr;
 
 use crate::config::Limits;
@@ -10,6 +11,7 @@ use crate::xml::{StreamParser, XmlLimits};
 use crate::xmpp::{BareJid, Jid};
 
 use super::limits::ByteBucket;
+use super::management::Management;
 
 /// A pinged client that stays silent for so long is gone.
 pub const PING_ANSWER_MS_MAX: u64 = 60_000;
@@ -29,6 +31,8 @@ pub enum Hold {
     Door,
     /// Our end of the stream is sent; what still comes is nobody's.
     Ended,
+    /// There is no connection; until this monotonic millisecond it may be resumed (XEP-0198).
+    Detached(u64),
 }
 
 /// A session, from the accept of its connection to the end of it.
@@ -59,6 +63,8 @@ pub struct Session {
     pub pinged_ms: Option<u64>,
     /// Counted among the connections before login.
     pub is_login_awaited: bool,
+    /// What stream management knows of it, once enabled.
+    pub management: Option<Box<Management>>,
     /// The timer that is set; earlier ones have fired, later ones are set when it does.
     pub timer_ms: Option<u64>,
     /// Its number in the queue of those whose join waits.
@@ -75,20 +81,25 @@ impl Session {
     pub fn next_deadline_ms(&self, limits: &Limits) -> Option<u64> {
         match self.hold {
             Hold::Ended | Hold::Door => return None,
-            Hold::Failure(due_ms) => return Some(due_ms),
+            Hold::Failure(due_ms) | Hold::Detached(due_ms) => return Some(due_ms),
             Hold::None | Hold::Tls | Hold::Password => {}
         }
         if !self.is_authenticated() || self.full_jid.is_none() {
             let seconds = limits.unauthenticated_seconds;
             return (seconds > 0).then(|| self.accepted_ms + seconds * 1000);
         }
-        if limits.idle_seconds == 0 {
-            return None;
-        }
-        Some(match self.pinged_ms {
-            Some(pinged_ms) => pinged_ms + PING_ANSWER_MS_MAX,
-            None => self.input_ms + limits.idle_seconds * 1000,
-        })
+        let idle_ms = match self.pinged_ms {
+            Some(pinged_ms) => Some(pinged_ms + PING_ANSWER_MS_MAX),
+            None => Some(self.input_ms + limits.idle_seconds * 1000),
+        };
+        let idle_ms = idle_ms.filter(|_| limits.idle_seconds > 0);
+        [idle_ms, self.answer_due_ms()].into_iter().flatten().min()
+    }
+
+    /// When a client that was asked what it has handled, and has said nothing since, is gone.
+    pub fn answer_due_ms(&self) -> Option<u64> {
+        let asked_ms = self.management.as_ref()?.asked_ms?;
+        Some(asked_ms.max(self.input_ms) + PING_ANSWER_MS_MAX)
     }
 }
 
@@ -158,6 +169,43 @@ impl Sessions {
     pub fn at(&self, conn: ConnId) -> Option<SessionId> {
         let (known, id) = (*self.by_conn.get(conn.index as usize)?)?;
         (known == conn).then_some(id)
+    }
+
+    /// A session has lost its connection.
+    pub fn detach(&mut self, id: SessionId) {
+        if let Some(conn) = self.get_mut(id).and_then(|session| session.conn.take()) {
+            self.by_conn[conn.index as usize] = None;
+        }
+    }
+
+    /// Two sessions exchange their connections, and what is of the connection: the stream, its
+    /// deadlines and what counts against the address.
+    pub fn swap_connections(&mut self, one: SessionId, other: SessionId) {
+        let (Some(mut a), Some(mut b)) = (self.take(one), self.take(other)) else { return };
+        swap(&mut a.conn, &mut b.conn);
+        swap(&mut a.address, &mut b.address);
+        swap(&mut a.parser, &mut b.parser);
+        swap(&mut a.negotiation, &mut b.negotiation);
+        swap(&mut a.hold, &mut b.hold);
+        swap(&mut a.is_pending, &mut b.is_pending);
+        swap(&mut a.bucket, &mut b.bucket);
+        swap(&mut a.accepted_ms, &mut b.accepted_ms);
+        swap(&mut a.input_ms, &mut b.input_ms);
+        swap(&mut a.pinged_ms, &mut b.pinged_ms);
+        swap(&mut a.is_login_awaited, &mut b.is_login_awaited);
+        for session in [a, b] {
+            if let Some(conn) = session.conn {
+                self.by_conn[conn.index as usize] = Some((conn, session.id));
+            }
+            let index = session.id.index as usize;
+            self.slots[index] = Some(session);
+        }
+    }
+
+    /// Takes a session out of its place, to be put back.
+    fn take(&mut self, id: SessionId) -> Option<Box<Session>> {
+        self.get(id)?;
+        self.slots[id.index as usize].take()
     }
 
     /// The handles of all sessions, in the order of their places.

@@ -100,6 +100,12 @@ impl Server {
         full_jid: &Jid,
         element: Element,
     ) -> Result<(), StreamError> {
+        if element.ns == ns::SM {
+            return self.handle_management(id, &element);
+        }
+        if element.ns == ns::CSI {
+            return self.handle_client_state(id, &element);
+        }
         let lang = self.sessions.get(id).and_then(|session| session.negotiation.lang());
         let origin = Target::Local(id);
         match edge::stanza_of(element, full_jid, lang)? {
@@ -107,6 +113,7 @@ impl Server {
             Edge::Stanza(stanza) => self.handle_one(origin, stanza),
             Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, error),
         }
+        self.count_handled(id);
         Ok(())
     }
 
@@ -164,6 +171,7 @@ impl Server {
             }
             Step::Granted(granted) => self.log_in(id, *granted),
             Step::Bind { id: request_id, resource } => self.bind(id, &request_id, resource),
+            Step::Management(element) => self.manage_unbound(id, &element),
             Step::Stanza(element) => self.register(id, &element),
         }
         Ok(())
@@ -298,6 +306,7 @@ impl Server {
         if !has_ended {
             self.say_end(id, error);
             self.leave(id);
+            self.forget_if_detached(id);
         }
     }
 
@@ -331,15 +340,21 @@ impl Server {
         }
     }
 
-    /// A session is over for everybody else: it leaves its rooms and its account.
+    /// A session is over for everybody else: it leaves its rooms and its account. What a managed
+    /// one has not acknowledged goes elsewhere then; that of others is known when the connection
+    /// is gone.
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if let Some(ticket) = session.ticket.take() {
             self.door.forget(ticket);
         }
         if session.full_jid.take().is_some() {
+            let is_managed = session.management.is_some();
             self.muc.handle_session_end(&mut self.cx, id, None);
             self.im.handle_session_end(&mut self.cx, id);
+            if is_managed {
+                self.redeliver(id);
+            }
         }
     }
 
@@ -381,8 +396,14 @@ impl Server {
                 }
                 self.resume(id);
             }
-            _ if session.full_jid.is_none() || session.pinged_ms.is_some() => {
-                self.end_stream(id, Some(StreamCondition::ConnectionTimeout.into()));
+            Hold::Detached(_) => self.end_stream(id, None),
+            _ if session.full_jid.is_none()
+                || session.pinged_ms.is_some()
+                || session.answer_due_ms().is_some_and(|due_ms| due_ms <= now_ms) =>
+            {
+                if !self.cut_off(id, "silent") {
+                    self.end_stream(id, Some(StreamCondition::ConnectionTimeout.into()));
+                }
             }
             _ => {
                 // Silent for long: an answer of any kind shows that the client is there.
@@ -430,6 +451,9 @@ fn write_stream_error(bytes: &mut Vec<u8>, error: &StreamError) {
     if let Some(text) = &error.text {
         let text = Element::new("text", ns::STREAM_ERRORS).with_text(text.as_ref());
         write_element(bytes, &text, ns::CLIENT);
+    }
+    if let Some(application) = &error.application {
+        write_element(bytes, application, ns::CLIENT);
     }
     bytes.extend_from_slice(b"</stream:error>");
 }

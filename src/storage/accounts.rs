@@ -100,6 +100,7 @@ impl Storage {
             self.graves_forget(account)?;
             self.room_hats_forget(account)?;
             self.archives_forget(account)?;
+            self.pep_forget(account)?;
         }
         Ok(is_removed)
     }

@@ -2,8 +2,8 @@
 //! (XEP-0441), and when it was here last (XEP-0012).
 //!
 //! An account's messages are rows like those of rooms (`archive`). Nobody has a nick or an
-//! affiliation there: `nick` is the bare address of the other side, `resource` that side's resource,
-//! and `own_resource` that of the owner, each where the message had one.
+//! affiliation there: `nick` is the bare address of the other side, `resource` that side's
+//! resource, and `own_resource` that of the owner, each where the message had one.
 
 use rusqlite::params;
 
@@ -357,7 +357,9 @@ mod tests {
             approved: false,
         };
         storage.roster_put(&juliet, &nurse).expect("put");
-        let rows: &[(ArchiveDefault, &[&str], &[&str], &str, bool)] = &[
+        type List = &'static [&'static str];
+        type Row = (ArchiveDefault, List, List, &'static str, bool);
+        let rows: &[Row] = &[
             (Always, &[], &[], "romeo@x/a", true),
             (Never, &[], &[], "romeo@x/a", false),
             (Roster, &[], &[], "romeo@x/a", false),

@@ -39,7 +39,7 @@ pub(super) fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("a valid address")
 }
 
-pub(super) fn credentials(mark: u8) -> Credentials {
+pub(crate) fn credentials(mark: u8) -> Credentials {
     let keys = |length| ScramKeys {
         salt: vec![mark; 16],
         iterations: 4096 + u32::from(mark),

@@ -76,6 +76,8 @@ pub enum Step {
         /// The resource that the client wishes, prepared; `None`: the server makes one.
         resource: Option<String>,
     },
+    /// `<enable/>` or `<resume/>` of XEP-0198 before a resource is bound.
+    Management(Element),
     /// An element that is for the server after all: an iq of in-band registration before login,
     /// or any stanza once bound.
     Stanza(Element),
@@ -197,12 +199,21 @@ impl Negotiation {
         let is_stanza = matches!(element.name.as_ref(), "iq" | "message" | "presence");
         if element.is("starttls", ns::TLS) {
             self.start_tls(cx, session)
+        } else if matches!(element.name.as_ref(), "enable" | "resume") && element.ns == ns::SM {
+            Ok(Step::Management(element))
         } else if let Some(profile) = Profile::of(&element) {
             self.handle_sasl(cx, session, profile, &element)
         } else if is_stanza && element.ns == ns::CLIENT {
             self.handle_early_stanza(cx, session, element)
         } else {
             Err(StreamCondition::UnsupportedStanzaType.into())
+        }
+    }
+
+    /// The stream goes on with a session that was bound on an earlier one (XEP-0198 §5).
+    pub fn resumed(&mut self) {
+        if let Stage::Bind(account) = &self.stage {
+            self.stage = Stage::Bound(account.clone());
         }
     }
 

@@ -67,6 +67,8 @@ pub fn write_after_login(cx: &Cx, is_bound: bool) -> Vec<u8> {
                 .with_attr("ver", &*cx.caps_ver),
         );
     }
+    features.push(Element::new("sm", ns::SM));
+    features.push(Element::new("csi", ns::CSI));
     let limits = &cx.config.limits;
     features.extend(stream_limits(limits.stanza_bytes, limits.idle_seconds));
     write(&features)

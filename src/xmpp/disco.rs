@@ -125,22 +125,25 @@ fn caps_hash(
     forms: &[Element],
 ) -> String {
     let mut text = String::new();
+    // A separator within a part stays as it is in XML (the note at the end of §5.1).
+    let mut push = |part: &str| {
+        text.push_str(&part.replace('<', "&lt;"));
+        text.push('<');
+    };
     identities.sort_unstable();
     for (category, kind, lang, name) in identities {
-        text.push_str(&format!("{category}/{kind}/{lang}/{name}<"));
+        push(&format!("{category}/{kind}/{lang}/{name}"));
     }
     let mut features = features.to_vec();
     features.sort_unstable();
     for feature in features {
-        text.push_str(feature);
-        text.push('<');
+        push(feature);
     }
     let mut forms: Vec<_> = forms.iter().filter_map(form_factors).collect();
     forms.sort_unstable();
     for (form_type, fields) in forms {
         for factor in std::iter::once(form_type).chain(fields.into_iter().flatten()) {
-            text.push_str(&factor);
-            text.push('<');
+            push(&factor);
         }
     }
     base64::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
@@ -241,5 +244,53 @@ mod tests {
         assert_eq!(query.attr("node"), Some("n"));
         let features: Vec<_> = query.elements().filter_map(|child| child.attr("var")).collect();
         assert_eq!(features, [ns::PING, ns::TIME]);
+    }
+
+    fn query(children: &[&str]) -> Element {
+        let xml = format!("<query xmlns='{}'>{}</query>", ns::DISCO_INFO, children.concat());
+        crate::xml::read_fragment(xml.as_bytes(), ns::CLIENT).remove(0)
+    }
+
+    const PSI: [&str; 7] = [
+        "<identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>",
+        "<identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>",
+        "<feature var='http://jabber.org/protocol/caps'/>",
+        "<feature var='http://jabber.org/protocol/disco#info'/>",
+        "<feature var='http://jabber.org/protocol/disco#items'/>",
+        "<feature var='http://jabber.org/protocol/muc'/>",
+        "<x xmlns='jabber:x:data' type='result'>\
+           <field var='FORM_TYPE' type='hidden'>\
+             <value>urn:xmpp:dataforms:softwareinfo</value></field>\
+           <field var='ip_version' type='text-multi'><value>ipv4</value><value>ipv6</value></field>\
+           <field var='os'><value>Mac</value></field>\
+           <field var='os_version'><value>10.5.1</value></field>\
+           <field var='software'><value>Psi</value></field>\
+           <field var='software_version'><value>0.11</value></field></x>",
+    ];
+
+    #[test]
+    fn answers_of_others_by_xep_0115_5_4() {
+        let ver = |more: &[&str]| caps_ver_of(&query(&[&PSI[..], more].concat()));
+        let want = Some("q07IKJEyjvHSyhy//CH0CxmKi8w=".to_owned());
+        assert_eq!(ver(&[]), want);
+        // Steps 3.3 to 3.5: ill-formed.
+        assert_eq!(ver(&PSI[..1]), None);
+        assert_eq!(ver(&PSI[2..3]), None);
+        assert_eq!(ver(&PSI[6..]), None);
+        let two = "<x xmlns='jabber:x:data'><field var='FORM_TYPE' type='hidden'>\
+                   <value>a</value><value>b</value></field></x>";
+        assert_eq!(ver(&[two]), None);
+        assert_eq!(ver(&["<feature/>"]), None);
+        // Step 3.6: ignored.
+        for ignored in [
+            "<x xmlns='jabber:x:data'><field var='a'><value>b</value></field></x>",
+            "<x xmlns='jabber:x:data'><field var='FORM_TYPE'><value>b</value></field></x>",
+            "<other xmlns='urn:x'/>",
+        ] {
+            assert_eq!(ver(&[ignored]), want, "{ignored}");
+        }
+        // A sign that separates parts stays a part of one.
+        let split = ["<feature var='a'/>", "<feature var='b'/>"];
+        assert_ne!(caps_ver_of(&query(&split)), caps_ver_of(&query(&["<feature var='a&lt;b'/>"])));
     }
 }

@@ -274,18 +274,27 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// Words for a person.
     pub text: Option<Cow<'static, str>>,
+    /// A condition of an extension (§4.9.4).
+    pub application: Option<Box<Element>>,
 }
 
 impl StreamError {
     /// An error without words.
     pub fn new(condition: StreamCondition) -> Self {
-        Self { condition, text: None }
+        Self { condition, text: None, application: None }
     }
 
     /// The same with words for a person.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<Cow<'static, str>>) -> Self {
         self.text = Some(text.into());
+        self
+    }
+
+    /// The same with a condition of an extension.
+    #[must_use]
+    pub fn with_application(mut self, element: Element) -> Self {
+        self.application = Some(Box::new(element));
         self
     }
 }

@@ -1,9 +1,9 @@
-//! Archives of messages as values (XEP-0313): the form of a query (§4.1), the query taken apart, and
+//! Archives of messages as values (XEP-0313): the form of a query (§4.1), the query taken apart,
 //! what is said of a result, of a page and of a whole archive.
 //!
-//! A query that makes no sense is `bad-request`, a field that is not known `feature-not-implemented`
-//! (§4.1.5); one that is empty is as if it were not there. Whether its ids exist is found out in
-//! `archives`; who may ask for what, by whose archive it is.
+//! A query that makes no sense is `bad-request`, a field that is not known
+//! `feature-not-implemented` (§4.1.5); one that is empty is as if it were not there. Whether its
+//! ids exist is found out in `archives`; who may ask for what, by whose archive it is.
 
 use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};

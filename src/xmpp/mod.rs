@@ -5,6 +5,7 @@ pub mod base64;
 pub mod command;
 pub mod dataform;
 pub mod datetime;
+pub mod delay;
 pub mod disco;
 mod domain;
 pub mod error;

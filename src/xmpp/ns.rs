@@ -116,6 +116,16 @@ pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_con
 pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 /// Carbon copies (XEP-0280).
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Which messages are copied: all rules of XEP-0280 §6.1.
+pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
+/// Chat states (XEP-0085).
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// Delivery receipts (XEP-0184).
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// Displayed markers (XEP-0333).
+pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
+/// Offline messages, as a feature (XEP-0160).
+pub const OFFLINE: &str = "msgoffline";
 /// Message processing hints (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
 /// Blocking (XEP-0191).

@@ -199,6 +199,18 @@ impl Stanza {
         elements.next().is_none().then_some(first)
     }
 
+    /// The stanza as an element, for whoever wraps it (XEP-0297).
+    pub fn to_element(&self) -> Element {
+        let mut element = Element::new(self.kind.name(), ns::CLIENT)
+            .with_attr("from", self.from.as_str())
+            .with_attr_opt("to", self.to.as_ref().map(Jid::as_str))
+            .with_attr_opt("type", self.kind.type_str())
+            .with_attr_opt("id", self.id.as_deref())
+            .with_lang(self.lang.as_deref());
+        element.children.clone_from(&self.children);
+        element
+    }
+
     /// Appends the stanza as it stands.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.write_head(out);

@@ -49,6 +49,8 @@ enum State {
     Proceed,
     Sasl,
     FeaturesAfterLogin,
+    /// Logged in; the script binds or resumes.
+    Unbound,
     Bind,
     Ready,
 }
@@ -68,6 +70,7 @@ pub struct Client {
     /// The `<failure/>` of SASL.
     pub failure: Option<Element>,
     is_tls: bool,
+    binds: bool,
     closed: bool,
     state: State,
     parser: StreamParser,
@@ -92,6 +95,12 @@ impl Client {
         client.state = State::Features;
         client.open_stream();
         client
+    }
+
+    /// A client that logs in and binds nothing: the script does, or resumes the session that had
+    /// this address.
+    pub fn unbound(identity: Identity, full_jid: Option<String>) -> Self {
+        Self { binds: false, full_jid, ..Self::login(identity) }
     }
 
     /// A client that logs in by XEP-0388 and binds by XEP-0386: its resource is the tag.
@@ -126,6 +135,7 @@ impl Client {
             trouble: None,
             failure: None,
             is_tls: false,
+            binds: true,
             closed: false,
             state: State::Raw,
             parser: StreamParser::new(LIMITS),
@@ -142,6 +152,11 @@ impl Client {
 
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// Logged in, with a resource or without.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::Ready | State::Unbound)
     }
 
     /// Bytes of the server.
@@ -238,6 +253,15 @@ impl Client {
                 }
                 self.inbox.push_back(Item::Element(element));
             }
+            State::Unbound => {
+                if element.is("resumed", ns::SM) {
+                    self.state = State::Ready;
+                } else if let Some(bind) = element.child("bind", ns::BIND) {
+                    self.full_jid = bind.child("jid", ns::BIND).map(Element::text);
+                    self.state = State::Ready;
+                }
+                self.inbox.push_back(Item::Element(element));
+            }
             State::Ready => self.inbox.push_back(Item::Element(element)),
             _ => self.negotiate(&element),
         }
@@ -281,8 +305,15 @@ impl Client {
                 self.failure = Some(element.clone());
                 self.close();
             }
-            State::FeaturesAfterLogin if self.full_jid.is_some() => self.state = State::Ready,
+            State::FeaturesAfterLogin if self.binds && self.full_jid.is_some() => {
+                self.state = State::Ready
+            }
             State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
+                if !self.binds {
+                    self.state = State::Unbound;
+                    self.inbox.push_back(Item::Element(element.clone()));
+                    return;
+                }
                 let resource = self.identity.resource.as_ref();
                 let resource =
                     resource.map(|name| format!("<resource>{}</resource>", escape(name)));

@@ -14,6 +14,8 @@ use tercet::stream::c2s::TlsInfo;
 use crate::driver::{Driver, Event, Link, PATIENCE_MS};
 use crate::setup::Setup;
 
+/// No session of a script waits longer to be resumed.
+const RESUMPTION_MS_MAX: u64 = 600_000;
 /// Turns without an event after which a server is said to spin.
 const IDLE_TURNS_MAX: usize = 100_000;
 
@@ -351,6 +353,9 @@ impl<P: Pace> InProcess<P> {
             return Ok(());
         }
         self.world.cut_all();
+        self.settle()?;
+        // Sessions that may be resumed (XEP-0198) are, by nobody.
+        self.pass_time(RESUMPTION_MS_MAX);
         self.settle()?;
         let residue = self.world.server.residue();
         if residue == Residue::default() { Ok(()) } else { Err(format!("left over: {residue:?}")) }

@@ -14,6 +14,7 @@ mod party;
 mod player;
 mod process;
 mod reload;
+mod resume;
 mod room_command;
 mod sasl;
 mod scenario;

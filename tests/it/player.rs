@@ -102,6 +102,7 @@ impl<'a, D: Driver> Player<'a, D> {
 
     fn act(&mut self, who: usize, act: &Act) -> Result<(), String> {
         match act {
+            Act::LogsIn => self.log_in_unbound(who),
             Act::Connects => self.connect(who, None),
             Act::ConnectsWith(inline) => {
                 let inline = self.interpolate(inline)?;
@@ -120,10 +121,7 @@ impl<'a, D: Driver> Player<'a, D> {
                 self.actors[who].link = Some(self.driver.open()?);
                 Ok(())
             }
-            Act::OpensSecureStream => {
-                let client = Client::raw_over_tls(self.identity(who));
-                self.log_in(who, client, Client::is_raw)
-            }
+            Act::OpensSecureStream => self.open_secure_stream(who),
             Act::Sends(text) => {
                 let text = self.interpolate(text)?;
                 self.write(who, text.as_bytes())
@@ -163,13 +161,26 @@ impl<'a, D: Driver> Player<'a, D> {
                     false => Err("the server has not ended its stream".to_owned()),
                 }
             }
-            Act::Drops => {
-                let link = self.link(who)?;
-                self.driver.cut(link);
-                self.client(who)?.end();
-                Ok(())
-            }
+            Act::Drops => self.drop_connection(who),
         }
+    }
+
+    fn drop_connection(&mut self, who: usize) -> Result<(), String> {
+        let link = self.link(who)?;
+        self.driver.cut(link);
+        self.client(who)?.end();
+        Ok(())
+    }
+
+    /// Logs in on a new connection, and leaves it to the script to bind a resource or to resume.
+    fn log_in_unbound(&mut self, who: usize) -> Result<(), String> {
+        let full_jid = self.actors[who].client.as_ref().and_then(|client| client.full_jid.clone());
+        self.log_in(who, Client::unbound(self.identity(who), full_jid), Client::is_logged_in)
+    }
+
+    fn open_secure_stream(&mut self, who: usize) -> Result<(), String> {
+        let client = Client::raw_over_tls(self.identity(who));
+        self.log_in(who, client, Client::is_raw)
     }
 
     fn connect(&mut self, who: usize, inline: Option<String>) -> Result<(), String> {
@@ -191,6 +202,7 @@ impl<'a, D: Driver> Player<'a, D> {
         is_done: fn(&Client) -> bool,
     ) -> Result<(), String> {
         self.actors[who].client = Some(client);
+        self.actors[who].is_amid_raw = false;
         self.actors[who].link = Some(self.driver.open()?);
         self.flush(who)?;
         loop {

@@ -28,6 +28,8 @@ pub enum Act {
     ConnectsWith(String),
     /// Tries to log in; SASL refuses with this condition.
     CannotConnect(String),
+    /// Logs in and leaves binding, or resuming, to the script.
+    LogsIn,
     /// Opens a connection and leaves the rest to the script.
     Opens,
     /// The same from the features of a stream over TLS on.
@@ -186,6 +188,7 @@ impl Scenario {
         let role = role.ok_or_else(|| format!("who is {name}?"))?;
         let act = match act {
             "connects" => Act::Connects,
+            "logs in" => Act::LogsIn,
             "connects with:" => Act::ConnectsWith(need(block)?),
             "opens a connection" => Act::Opens,
             "opens a secure stream" => Act::OpensSecureStream,

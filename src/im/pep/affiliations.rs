@@ -9,7 +9,7 @@ use crate::xmpp::{Condition, Jid, StanzaError, ns};
 
 use super::requests::Asked;
 use super::subscriptions::invalid_entries;
-use super::{PEOPLE_MAX, node, refused, unsupported};
+use super::{ADDRESSES_MAX, node, refused, unsupported};
 
 /// The asker's own (§5.7).
 pub(super) fn handle_own(
@@ -94,7 +94,7 @@ pub(super) fn handle_change(
     for (jid, affiliation) in &changes {
         cx.storage.pep_affiliate(&node, jid, *affiliation)?;
     }
-    if cx.storage.pep_affiliations(&node)?.len() > PEOPLE_MAX {
+    if cx.storage.pep_affiliations(&node)?.len() > ADDRESSES_MAX {
         return Err(Condition::ResourceConstraint.into());
     }
     im.pep_cancel_subscriptions(cx, asked.account, &node)?;

@@ -34,7 +34,7 @@ pub(super) use requests::{handle_get, handle_set};
 /// Bytes of the name of a node, of the id of an item, of a text of its configuration.
 const NAME_BYTES_MAX: usize = 1023;
 /// Addresses in a list of a node: affiliations, subscriptions.
-const PEOPLE_MAX: usize = 1000;
+const ADDRESSES_MAX: usize = 1000;
 
 /// What has happened to a node of an account.
 #[derive(Clone, Copy, Debug)]
@@ -126,8 +126,8 @@ impl Im {
         self.pep_take(cx, account, &node, item_id, notifies)
     }
 
-    /// A node has changed, and who listens has been told: what else follows from it. An `Err`
-    /// refuses the change.
+    /// A node has changed in storage, and who listens is told next: what else follows from it. An
+    /// `Err` refuses the change.
     pub(super) fn handle_pep_change(
         &mut self,
         _: &mut Cx,

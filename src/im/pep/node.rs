@@ -5,6 +5,7 @@ use crate::cx::Cx;
 use crate::im::Im;
 use crate::storage::{PepConfig, PepNode};
 use crate::xml::Element;
+use crate::xmpp::dataform::Submitted;
 use crate::xmpp::{BareJid, Condition, StanzaError, ns};
 
 use super::requests::Asked;
@@ -62,9 +63,7 @@ pub(super) fn handle_create(
 }
 
 /// `<configure/>` behind `<create/>` (§8.1.3): it follows, and names no node.
-fn read_configure(
-    asked: &Asked<'_>,
-) -> Result<Option<crate::xmpp::dataform::Submitted>, StanzaError> {
+fn read_configure(asked: &Asked<'_>) -> Result<Option<Submitted>, StanzaError> {
     let mut rest = asked.pubsub.elements().skip(1);
     let Some(configure) = rest.next() else { return Ok(None) };
     let is_one = configure.is("configure", ns::PUBSUB) && rest.next().is_none();
@@ -111,8 +110,12 @@ pub(super) fn handle_configure(
     node.config = config;
     if !node.config.persist {
         cx.storage.pep_purge(&node)?;
+        im.handle_pep_change(cx, asked.account, &node.name, PepChange::Purged)?;
     }
     let pruned = cx.storage.pep_prune(&node, items_kept(&node.config, &cx.config.limits))?;
+    if !pruned.is_empty() {
+        im.handle_pep_change(cx, asked.account, &node.name, PepChange::Retracted(&pruned))?;
+    }
     if is_closer {
         // XEP-0163 §7.1: who has lost access has lost its subscription.
         im.pep_cancel_subscriptions(cx, asked.account, &node)?;
@@ -126,7 +129,6 @@ pub(super) fn handle_configure(
     }
     if !pruned.is_empty() {
         im.pep_tell_retracted(cx, asked.account, &node, &pruned)?;
-        im.handle_pep_change(cx, asked.account, &node.name, PepChange::Retracted(&pruned))?;
     }
     Ok(None)
 }
@@ -151,11 +153,11 @@ pub(super) fn handle_delete(
     let node = own(cx, asked)?;
     let audience = im.pep_audience(cx, asked.account, &node)?;
     cx.storage.pep_node_delete(&node)?;
+    im.handle_pep_change(cx, asked.account, &node.name, PepChange::Deleted)?;
     if node.config.notify_delete {
         let event = Element::new("delete", ns::PUBSUB_EVENT).with_attr("node", node.name.as_str());
         im.pep_tell_all(cx, asked.account, &node, event, audience)?;
     }
-    im.handle_pep_change(cx, asked.account, &node.name, PepChange::Deleted)?;
     Ok(None)
 }
 
@@ -170,11 +172,11 @@ pub(super) fn handle_purge(
         return Err(unsupported("persistent-items"));
     }
     cx.storage.pep_purge(&node)?;
+    im.handle_pep_change(cx, asked.account, &node.name, PepChange::Purged)?;
     if node.config.notify_retract {
         let event = Element::new("purge", ns::PUBSUB_EVENT).with_attr("node", node.name.as_str());
         im.pep_tell(cx, asked.account, &node, event)?;
     }
-    im.handle_pep_change(cx, asked.account, &node.name, PepChange::Purged)?;
     Ok(None)
 }
 

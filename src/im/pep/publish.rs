@@ -220,3 +220,24 @@ fn to_xml(payload: &Element) -> String {
     write_element(&mut bytes, payload, "");
     String::from_utf8(bytes).expect("names and texts are UTF-8")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::read_fragment;
+
+    /// What is stored comes back as it was, whatever namespace it is in.
+    #[test]
+    fn payloads_survive_storage() {
+        for xml in [
+            "<a xmlns='urn:x'/>",
+            "<a xmlns=''><b xmlns='urn:x'>text</b></a>",
+            "<a xmlns='http://jabber.org/protocol/pubsub' xml:lang='de' b='1'><c/></a>",
+            "<a xmlns='jabber:client'>&lt;&amp;</a>",
+        ] {
+            let element = read_fragment(xml.as_bytes(), "urn:around").remove(0);
+            let again = read_fragment(to_xml(&element).as_bytes(), "");
+            assert_eq!(again, [element], "{xml}");
+        }
+    }
+}

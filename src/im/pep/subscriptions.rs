@@ -10,10 +10,10 @@ use crate::xmpp::error::ErrorType;
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
 use super::requests::Asked;
-use super::{PEOPLE_MAX, node, node_name, refused, refused_as, unsupported};
+use super::{ADDRESSES_MAX, node, node_name, refused, refused_as, unsupported};
 
 /// Subscriptions of one account, its resources included, to the nodes of another.
-const OF_ONE_MAX: usize = 100;
+const OF_ONE_ENTRIES_MAX: usize = 100;
 
 /// §6.1
 pub(super) fn handle_subscribe(
@@ -35,8 +35,8 @@ pub(super) fn handle_subscribe(
     let own = cx.storage.pep_subscriptions_of(asked.account, &asked.asker)?;
     let is_new = !own.iter().any(|(of, by)| *of == node.name && *by == jid.as_str());
     if is_new {
-        let is_full = cx.storage.pep_subscribers(&node)?.len() >= PEOPLE_MAX;
-        if own.len() >= OF_ONE_MAX || is_full {
+        let is_full = cx.storage.pep_subscribers(&node)?.len() >= ADDRESSES_MAX;
+        if own.len() >= OF_ONE_ENTRIES_MAX || is_full {
             // §6.1.3.9
             let condition = Condition::PolicyViolation;
             return Err(refused_as(ErrorType::Wait, condition, "too-many-subscriptions"));

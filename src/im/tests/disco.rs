@@ -22,11 +22,11 @@ fn an_account_tells_its_owner() {
         (Some("account"), Some("registered"))
     );
     let features = info.elements().filter_map(|child| child.attr("var"));
-    // What is said of nodes is tested with them.
-    let features: Vec<_> = features.filter(|var| !var.starts_with(ns::PUBSUB)).collect();
+    // Those of its nodes: tests/scenarios/pep_disco.scs.
+    let features: Vec<_> = features.filter(|feature| !feature.starts_with(ns::PUBSUB)).collect();
+    let own = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST, ns::CARBONS, ns::BLOCKING];
     let of_archives = [ns::MAM, "urn:xmpp:mam:2#extended", ns::SID];
-    let (first, last) = ([ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST], [ns::PING, ns::REGISTER]);
-    assert_eq!(features, [&first[..], &of_archives, &last].concat());
+    assert_eq!(features, [&own[..], &of_archives, &[ns::PING, ns::REGISTER]].concat());
     let items = world.ask(orchard, ORCHARD, IqType::Get, query(ns::DISCO_ITEMS));
     let items = items.ok().flatten().expect("disco#items");
     let jids: Vec<_> = items.elements().filter_map(|child| child.attr("jid")).collect();

@@ -1,8 +1,10 @@
 //! What sessions read after stanzas were handled, with the layers above played by a small harness.
 
+mod blocking;
 mod delivery;
 mod disco;
 mod presence;
+mod redelivery;
 mod roster;
 mod subscription;
 

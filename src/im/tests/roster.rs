@@ -196,6 +196,6 @@ fn what_is_lost_is_read_again() {
     world.cx.storage.inject(Fault::LoseCommit(1));
     assert_eq!(set(&mut world, orchard, contact("b@localhost")), Ok(()));
     assert!(world.cx.storage.commit().is_err());
-    world.im.handle_storage_lost();
+    world.im.handle_storage_lost(&mut world.cx);
     assert_eq!(jids(&get(&mut world, orchard)), ["a@localhost"]);
 }

@@ -185,7 +185,7 @@ fn what_is_lost_is_not_shown() {
     world.cx.storage.inject(Fault::LoseCommit(1));
     say(&mut world, orchard, NURSE, PresenceType::Subscribed).expect("allowed");
     assert!(world.cx.storage.commit().is_err());
-    world.im.handle_storage_lost();
+    world.im.handle_storage_lost(&mut world.cx);
     world.broadcast(orchard, &available(ORCHARD)).expect("valid");
     assert_eq!(settle(&mut world), [""; 0]);
 }

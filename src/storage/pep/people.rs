@@ -154,7 +154,7 @@ impl Storage {
     }
 
     /// An account is no more: the next of its name is nothing to anybody's node.
-    pub fn pep_forget(&mut self, jid: &BareJid) -> Result<(), StorageError> {
+    pub(in crate::storage) fn pep_forget(&mut self, jid: &BareJid) -> Result<(), StorageError> {
         self.write("DELETE FROM pep_affiliation WHERE jid = ?1", [jid.as_str()])?;
         self.write("DELETE FROM pep_subscription WHERE account = ?1", [jid.as_str()])?;
         Ok(())

@@ -45,7 +45,7 @@ pub enum Answer {
     /// A password is to be checked: call [`Login::check_password`] when its turn has come.
     CheckPassword,
     /// `<success/>`
-    Success(Granted),
+    Success(Box<Granted>),
 }
 
 /// A login that has succeeded.
@@ -333,7 +333,7 @@ impl Login {
             (Some(client), Some(kind)) => tokens::issue(cx, &account, &client, kind).ok(),
             _ => None,
         };
-        Answer::Success(Granted { account, data, inline, token })
+        Answer::Success(Box::new(Granted { account, data, inline, token }))
     }
 
     /// `client-first-message`: the salt and the nonce go out.

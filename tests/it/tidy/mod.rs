@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("accounts", 1),
     ("allowance", 1),
     ("archives", 1),
+    ("blocks", 1),
     ("certs", 1),
     ("config", 1),
     ("credentials", 1),

@@ -121,7 +121,8 @@ fn features_after_login() {
                 <ver xmlns='urn:xmpp:features:rosterver'/>\
                 <sub xmlns='urn:xmpp:features:pre-approval'/>\
                 <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:tercet' \
-                ver='ver='/><limits xmlns='urn:xmpp:stream-limits:0'>\
+                ver='ver='/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/>\
+                <limits xmlns='urn:xmpp:stream-limits:0'>\
                 <max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits>\
                 </stream:features>";
     let output = peer.output();

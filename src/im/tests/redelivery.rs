@@ -1,0 +1,102 @@
+//! What a session had not got when it ended (XEP-0198 §5).
+
+use super::*;
+use crate::storage::tests::credentials;
+use crate::xmpp::BareJid;
+
+const BALCONY: &str = "juliet@localhost/balcony";
+const CHAMBER: &str = "juliet@localhost/chamber";
+const ACCOUNT: &str = "juliet@localhost";
+
+/// Now, in the harness.
+const NOW_MS: i64 = 951_782_400_000;
+
+fn world() -> World {
+    let mut world = World::new();
+    let juliet = BareJid::parse(ACCOUNT).expect("a valid address");
+    assert_eq!(world.cx.storage.account_create(&juliet, &credentials(1)), Ok(true));
+    world
+}
+
+fn stanza(kind: StanzaKind, to: &str) -> Stanza {
+    let stanza = Stanza::new(kind, jid("romeo@localhost/orchard"), Some(jid(to)));
+    stanza.with_child(Element::new("body", ns::CLIENT).with_text("words"))
+}
+
+fn chat(to: &str) -> Stanza {
+    stanza(StanzaKind::Message(MessageType::Chat), to)
+}
+
+fn redeliver(world: &mut World, stanza: &Stanza, queued_ms: i64) -> Result<(), Condition> {
+    let result = world.im.redeliver(&mut world.cx, stanza.clone(), queued_ms);
+    result.map_err(|error| error.condition)
+}
+
+/// What is kept reaches who is ready next, with the first time that it was accepted.
+#[test]
+fn nobody_else_is_there() {
+    let mut world = world();
+    assert_eq!(redeliver(&mut world, &chat(BALCONY), NOW_MS - 60_000), Ok(()));
+    let balcony = world.bind(BALCONY);
+    world.broadcast(balcony, &available(BALCONY)).expect("valid presence");
+    let read = world.read(balcony);
+    assert_eq!(read.matches("<body>words</body>").count(), 1, "{read}");
+    assert!(read.contains("from='localhost' stamp='2000-02-28T23:59:00Z'"), "{read}");
+    // It was not acknowledged, so it comes back; it does not get a second time.
+    world.end(balcony);
+    let mut again = chat(BALCONY);
+    let delay = crate::xmpp::delay::delay("localhost", NOW_MS - 60_000);
+    again.children.push(crate::xml::Node::Element(delay));
+    assert_eq!(redeliver(&mut world, &again, NOW_MS), Ok(()));
+    let chamber = world.bind(CHAMBER);
+    world.broadcast(chamber, &available(CHAMBER)).expect("valid presence");
+    let read = world.read(chamber);
+    assert_eq!(read.matches("<delay").count(), 1, "{read}");
+    assert!(read.contains("stamp='2000-02-28T23:59:00Z'"), "{read}");
+}
+
+#[test]
+fn to_those_who_have_not_had_it() {
+    let mut world = world();
+    let chamber = world.available(CHAMBER, 0);
+    // To one resource: the other has not had it.
+    assert_eq!(redeliver(&mut world, &chat(BALCONY), NOW_MS), Ok(()));
+    let read = world.read(chamber);
+    assert!(read.contains("words") && read.contains("<delay"), "{read}");
+    // To all that were ready: it was, unless it has come later.
+    assert_eq!(redeliver(&mut world, &chat(ACCOUNT), NOW_MS), Ok(()));
+    assert_eq!(world.read(chamber), "");
+    assert_eq!(redeliver(&mut world, &chat(ACCOUNT), NOW_MS - 1), Ok(()));
+    assert!(world.read(chamber).contains("words"));
+    // With carbons it has had a copy.
+    world.im.set_carbons(chamber, true);
+    assert_eq!(redeliver(&mut world, &chat(BALCONY), NOW_MS), Ok(()));
+    assert_eq!(world.read(chamber), "");
+}
+
+#[test]
+fn what_is_never_delivered_again() {
+    use StanzaKind::{Iq, Message, Presence};
+    let mut world = world();
+    let chamber = world.available(CHAMBER, 0);
+    for kind in [
+        Message(MessageType::Groupchat),
+        Message(MessageType::Headline),
+        Message(MessageType::Error),
+        Presence(PresenceType::Available),
+        Presence(PresenceType::Unavailable),
+        Iq(IqType::Result),
+        Iq(IqType::Error),
+    ] {
+        assert_eq!(redeliver(&mut world, &stanza(kind, BALCONY), NOW_MS), Ok(()), "{kind:?}");
+    }
+    for kind in [Iq(IqType::Get), Iq(IqType::Set)] {
+        let refused = redeliver(&mut world, &stanza(kind, BALCONY), NOW_MS);
+        assert_eq!(refused, Err(Condition::ServiceUnavailable), "{kind:?}");
+    }
+    let kind = Message(MessageType::Chat);
+    let copy = Stanza::new(kind, jid(ACCOUNT), Some(jid(BALCONY)))
+        .with_child(Element::new("sent", ns::CARBONS));
+    assert_eq!(redeliver(&mut world, &copy, NOW_MS), Ok(()));
+    assert_eq!(world.read(chamber), "");
+}
