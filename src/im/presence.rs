@@ -24,14 +24,17 @@ impl Im {
         &mut self,
         cx: &mut Cx,
         session: SessionId,
-        presence: &Stanza,
+        presence: &mut Stanza,
     ) -> Result<(), StanzaError> {
         use PresenceType as P;
         let StanzaKind::Presence(kind) = presence.kind else {
             unreachable!("only presence is broadcast");
         };
         match kind {
-            P::Available => self.announce(cx, session, presence),
+            P::Available => {
+                self.add_avatar(cx, session, presence)?;
+                self.announce(cx, session, presence)
+            }
             P::Unavailable => {
                 self.retire(cx, session, presence);
                 Ok(())

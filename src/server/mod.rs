@@ -5,6 +5,7 @@
 //! two everything is synchronous: when `handle_input` returns, the output of those bytes is in
 //! the outboxes, and after `commit` it may be written.
 
+mod admin;
 mod control;
 mod disco;
 mod door;
@@ -108,6 +109,8 @@ pub struct Server {
     chain_is_free: bool,
     door: Door,
     drain: Drain,
+    /// The sessions of commands that admins run.
+    commands: admin::Commands,
 }
 
 impl Server {
@@ -119,7 +122,7 @@ impl Server {
         now: Now,
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
-        cx.caps_ver = disco::server_info().caps_ver().into();
+        cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
         made.and_then(|_| cx.storage.commit())
@@ -144,6 +147,7 @@ impl Server {
             chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
+            commands: admin::Commands::default(),
         };
         server.tell_of_removed();
         Ok(server)
@@ -203,6 +207,7 @@ impl Server {
             accepted_ms: now.mono_ms,
             input_ms: now.mono_ms,
             pinged_ms: None,
+            invitation: None,
             is_login_awaited: true,
             management: None,
             timer_ms: None,
@@ -299,6 +304,7 @@ impl Server {
                     self.finish_chain();
                 }
                 TimerKey::Drain => {}
+                TimerKey::Shutdown => self.shut_down_as_ordered(),
                 TimerKey::Storage => self.probe_storage(),
                 TimerKey::Sweep => self.sweep_storage(),
             }
@@ -317,6 +323,7 @@ impl Server {
     pub fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
+        self.cx.caps_ver = disco::server_info(&config.contact).caps_ver().into();
         self.cx.config = config;
         self.begin_chain();
         self.muc.handle_reload(&mut self.cx);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::outbound::{TooHigh, Undelivered};
+use crate::xmpp::PresenceType;
 
 /// Pushes a chat message with this body.
 fn push(out: &mut Outboxes, id: SessionId, body: &str) {
