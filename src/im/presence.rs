@@ -191,10 +191,18 @@ impl Im {
     /// Who is to hear of the end of a session beside its user and those it told itself: nobody when
     /// it is not available.
     pub(super) fn audience(&mut self, cx: &mut Cx, id: SessionId) -> Rc<Contacts> {
-        let session = self.sessions.get(&id).filter(|session| session.presence.is_some());
-        let Some(account) = session.map(|session| session.account.clone()) else {
+        let Some(session) = self.sessions.get(&id) else { return Rc::default() };
+        let account = session.account.clone();
+        let is_available = session.presence.is_some();
+        // What they block may not have been looked at: they were perhaps not here at the time.
+        for target in session.directed.iter().map(Jid::to_bare).collect::<Vec<_>>() {
+            if self.read_blocks(cx, &target).is_err() {
+                log::error!("it is not known whom {target} blocks");
+            }
+        }
+        if !is_available {
             return Rc::default();
-        };
+        }
         self.contacts(cx, &account).unwrap_or_else(|error| {
             log::error!("the contacts of {account} are not told of its presence: {error}");
             Rc::default()

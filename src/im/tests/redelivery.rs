@@ -55,6 +55,25 @@ fn nobody_else_is_there() {
     assert!(read.contains("stamp='2000-02-28T23:59:00Z'"), "{read}");
 }
 
+/// XEP-0386 §3.2: what the archive of the account has does not come again; the rest comes.
+#[test]
+fn what_is_archived_is_cleared() {
+    let mut world = world();
+    for (id, by) in [("own", Some(ACCOUNT)), ("other", Some("romeo@localhost")), ("none", None)] {
+        let stanza_id = |by| Element::new("stanza-id", ns::SID).with_attr("by", by);
+        let message = chat(ACCOUNT).with_id(Some(id.to_owned()));
+        let message = message.with_child_opt(by.map(stanza_id));
+        assert_eq!(redeliver(&mut world, &message, NOW_MS), Ok(()));
+    }
+    let juliet = BareJid::parse(ACCOUNT).expect("a valid address");
+    world.im.clear_offline(&mut world.cx, &juliet);
+    let balcony = world.bind(BALCONY);
+    world.broadcast(balcony, &available(BALCONY)).expect("valid presence");
+    let read = world.read(balcony);
+    assert!(!read.contains("id='own'"), "{read}");
+    assert!(read.contains("id='other'") && read.contains("id='none'"), "{read}");
+}
+
 #[test]
 fn to_those_who_have_not_had_it() {
     let mut world = world();

@@ -242,6 +242,7 @@ fn who_waits_and_loses_its_connection_joins_when_it_is_back() {
         scene.check_is_in(first);
         scene.party.send(back, "<r xmlns='urn:xmpp:sm:3'/>");
         scene.party.receive(back, "<a xmlns='urn:xmpp:sm:3' h='2'/>");
+        scene.party.send(back, "</stream:stream>");
         scene.party.check_residue();
     }
 }
