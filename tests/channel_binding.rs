@@ -335,11 +335,14 @@ impl Client {
     }
 }
 
+/// What a client binds its login to.
+type BindingOf = fn(&Client) -> Vec<u8>;
+
 #[test]
 fn tokens_are_bound_to_their_connection() {
     let server = Server::start("tokens");
     let refused = Err("not-authorized".to_owned());
-    let bindings: [(&str, fn(&Client) -> Vec<u8>); 3] = [
+    let bindings: [(&str, BindingOf); 3] = [
         ("HT-SHA-256-EXPR", Client::exporter),
         ("HT-SHA-256-ENDP", Client::end_point),
         ("HT-SHA-256-NONE", |_| Vec::new()),

@@ -159,5 +159,5 @@ macro_rules! default_section {
     )*};
 }
 
-default_section!(C2s c2s, Rooms rooms, Accounts accounts, Registration registration, Sasl sasl, Storage storage,
-    Admin admin);
+default_section!(C2s c2s, Rooms rooms, Accounts accounts, Registration registration, Sasl sasl,
+    Storage storage, Admin admin);

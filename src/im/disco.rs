@@ -9,6 +9,10 @@ use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind, ns};
 
 use super::{Im, ROUTES, Request, pep};
 
+/// What is kept the same in two places (XEP-0398 §2, XEP-0402 §5.3).
+const CONVERSIONS: [&str; 3] =
+    [ns::PEP_VCARD_CONVERSION, ns::BOOKMARKS_COMPAT, ns::BOOKMARKS_COMPAT_PEP];
+
 /// disco#info of an account or one of its nodes.
 pub(super) fn handle_info(
     im: &mut Im,
@@ -37,6 +41,7 @@ pub(super) fn handle_info(
     pep::add_to_account(&mut info);
     info.add_features(ROUTES.iter().filter_map(|route| route.feature));
     info.add_features(im.features_elsewhere.iter().copied());
+    info.add_features(CONVERSIONS);
     Ok(Some(info.to_element(None)))
 }
 

@@ -7,15 +7,19 @@
 //! room service's.
 
 mod archive;
+mod avatar;
 mod blocking;
+mod bookmarks;
 mod caps;
 mod carbons;
 mod contacts;
 mod disco;
+mod friends;
 mod message;
 mod offline;
 mod pep;
 mod presence;
+mod private;
 mod probe;
 mod redelivery;
 mod roster;
@@ -23,6 +27,7 @@ mod standing;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod vcard;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -53,6 +58,13 @@ pub struct Request<'a> {
     pub stanza: &'a Stanza,
     /// Its one payload element.
     pub payload: &'a Element,
+}
+
+impl Request<'_> {
+    /// Its owner asks.
+    fn is_owner(&self) -> bool {
+        self.account.as_str() == self.stanza.from.bare_str()
+    }
 }
 
 /// A handler of [`ROUTES`]: the payload of the result, `None` for an empty result.
@@ -118,6 +130,38 @@ pub const ROUTES: &[Route] = &[
         askers: Askers::Owner,
         feature: None,
         handler: roster::handle_set,
+    },
+    Route {
+        ns: ns::VCARD_TEMP,
+        name: "vCard",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::VCARD_TEMP),
+        handler: vcard::handle_get,
+    },
+    Route {
+        ns: ns::VCARD_TEMP,
+        name: "vCard",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::VCARD_TEMP),
+        handler: vcard::handle_set,
+    },
+    Route {
+        ns: ns::PRIVATE,
+        name: "query",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::PRIVATE),
+        handler: private::handle_get,
+    },
+    Route {
+        ns: ns::PRIVATE,
+        name: "query",
+        kind: IqType::Set,
+        askers: Askers::Anyone,
+        feature: Some(ns::PRIVATE),
+        handler: private::handle_set,
     },
     Route {
         ns: ns::CARBONS,
@@ -186,6 +230,8 @@ pub struct Im {
     features_elsewhere: Vec<&'static str>,
     /// What clients have said of themselves.
     caps: Caps,
+    /// A conversion writes to nodes: what it writes is not converted back.
+    is_converting: bool,
     /// Sessions that are to get more of what was kept for them, in the order they came.
     awaiting: Vec<SessionId>,
 }
@@ -227,6 +273,8 @@ struct Account {
     sessions: Vec<SessionId>,
     /// Read when presence first needs them.
     contacts: Option<Rc<Contacts>>,
+    /// The hash of its avatar, if it has one; read when first asked for.
+    avatar: Option<Option<Box<str>>>,
     /// `cx.blocks` holds its list, when it blocks anybody.
     knows_blocks: bool,
     /// What errors may answer, while a session wants copies.
@@ -304,6 +352,11 @@ impl Im {
             StanzaKind::Presence(kind) if kind.is_subscription() => {
                 self.handle_sent_subscription(cx, session, stanza)
             }
+            // XEP-0398 §4: joins of rooms as well.
+            StanzaKind::Presence(PresenceType::Available) => {
+                self.add_avatar(cx, session, stanza)?;
+                Ok(true)
+            }
             StanzaKind::Presence(PresenceType::Probe) => {
                 self.handle_sent_probe(cx, session, stanza)
             }
@@ -334,10 +387,13 @@ impl Im {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
-                cx.blocks.forget(&record.account);
             }
         }
         self.say_farewell(cx, &record, &contacts);
+        // Only now: the farewell asks whom it may reach.
+        if !self.accounts.contains_key(&record.account) {
+            cx.blocks.forget(&record.account);
+        }
     }
 
     /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
@@ -358,8 +414,30 @@ impl Im {
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
         self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
+            account.avatar = None;
             account.contacts = None;
         }
+    }
+
+    /// The accounts with bound sessions, of this domain or of all, sorted.
+    pub fn online(&self, domain: Option<&str>) -> Vec<&BareJid> {
+        let is_asked = |account: &&BareJid| domain.is_none_or(|domain| account.domain() == domain);
+        let mut accounts: Vec<_> = self.accounts.keys().filter(is_asked).collect();
+        accounts.sort_unstable();
+        accounts
+    }
+
+    /// Pushes one message of the server to every bound session of a domain; returns to how many.
+    pub fn push_to_domain(&self, cx: &mut Cx, domain: &BareJid, message: &Stanza) -> usize {
+        let envelope = Envelope::new(message);
+        let mut heard = 0;
+        for account in self.online(Some(domain.domain())) {
+            for (session, record) in self.sessions_in(account) {
+                cx.out.push_envelope(session, &envelope, &record.to);
+                heard += 1;
+            }
+        }
+        heard
     }
 
     /// Bound sessions.

@@ -5,6 +5,7 @@
 //! two everything is synchronous: when `handle_input` returns, the output of those bytes is in
 //! the outboxes, and after `commit` it may be written.
 
+mod admin;
 mod control;
 mod disco;
 mod door;
@@ -27,7 +28,7 @@ use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
 use crate::iq::{self, Scope};
 use crate::muc::Muc;
-use crate::outbound::Outbox;
+use crate::outbound::{Outbox, Undelivered};
 use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
 use crate::timers::TimerKey;
@@ -94,6 +95,10 @@ pub struct Server {
     resumed: Vec<SessionId>,
     /// Sessions that nobody has resumed in time: what they had handled.
     expired: Expired,
+    /// What ended sessions had not got, and was given to others or kept: in the current chain, and
+    /// in this turn where that depends on the commit.
+    chain_redelivered: Vec<Undelivered>,
+    turn_redelivered: Vec<Undelivered>,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
@@ -104,6 +109,8 @@ pub struct Server {
     chain_is_free: bool,
     door: Door,
     drain: Drain,
+    /// The sessions of commands that admins run.
+    commands: admin::Commands,
 }
 
 impl Server {
@@ -115,7 +122,7 @@ impl Server {
         now: Now,
     ) -> Result<Self, String> {
         let mut cx = Cx::new(config, storage, entropy, now);
-        cx.caps_ver = disco::server_info().caps_ver().into();
+        cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
         made.and_then(|_| cx.storage.commit())
@@ -132,12 +139,15 @@ impl Server {
             logins_awaited: 0,
             resumed: Vec::new(),
             expired: Expired::default(),
+            chain_redelivered: Vec::new(),
+            turn_redelivered: Vec::new(),
             chain_wrote: false,
             turn_wrote: false,
             sweeps: false,
             chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
+            commands: admin::Commands::default(),
         };
         server.tell_of_removed();
         Ok(server)
@@ -197,6 +207,7 @@ impl Server {
             accepted_ms: now.mono_ms,
             input_ms: now.mono_ms,
             pinged_ms: None,
+            invitation: None,
             is_login_awaited: true,
             management: None,
             timer_ms: None,
@@ -293,6 +304,7 @@ impl Server {
                     self.finish_chain();
                 }
                 TimerKey::Drain => {}
+                TimerKey::Shutdown => self.shut_down_as_ordered(),
                 TimerKey::Storage => self.probe_storage(),
                 TimerKey::Sweep => self.sweep_storage(),
             }
@@ -311,6 +323,7 @@ impl Server {
     pub fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
         self.cx.now = now;
         self.cx.out.set_limit(config.limits.outbox_bytes);
+        self.cx.caps_ver = disco::server_info(&config.contact).caps_ver().into();
         self.cx.config = config;
         self.begin_chain();
         self.muc.handle_reload(&mut self.cx);
@@ -377,6 +390,7 @@ impl Server {
             self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
         }
         if self.cx.storage.commit().is_ok() {
+            self.turn_redelivered.clear();
             self.ask_acknowledgements();
             self.cx.out.commit_turn();
             return;
@@ -395,6 +409,7 @@ impl Server {
             self.leave(id);
             self.forget_if_detached(id);
         }
+        self.redeliver_again();
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);

@@ -59,7 +59,9 @@ impl Server {
         self.turn_wrote |= self.chain_wrote;
         if self.chain_wrote || self.turn_wrote && !self.chain_is_free {
             self.cx.out.taint_handler();
+            self.turn_redelivered.append(&mut self.chain_redelivered);
         }
+        self.chain_redelivered.clear();
     }
 
     /// Hands one stanza to its handler, and answers its error.
@@ -136,7 +138,7 @@ impl Server {
         match stanza.kind {
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 let Target::Local(session) = origin else { return Ok(()) };
-                self.im.handle_broadcast(&mut self.cx, session, &stanza)?;
+                self.im.handle_broadcast(&mut self.cx, session, &mut stanza)?;
                 // XEP-0045 §7.14: general unavailability leaves all rooms.
                 if stanza.kind == StanzaKind::Presence(PresenceType::Unavailable) {
                     self.muc.handle_session_end(&mut self.cx, session, Some(&stanza));
@@ -166,6 +168,9 @@ impl Server {
             StanzaKind::Iq(IqType::Get | IqType::Set)
                 if stanza.to.as_ref().is_some_and(|to| to.is_bare()) =>
             {
+                if self.handle_command(origin, stanza)? {
+                    return Ok(());
+                }
                 self.answer(origin, Scope::Server, stanza)
             }
             StanzaKind::Presence(_) => Ok(()),

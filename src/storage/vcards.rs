@@ -14,7 +14,7 @@ CREATE TABLE room_vcard (
 ) STRICT;
 ";
 
-/// The card of a room.
+/// A card, of a room or of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredVcard {
     /// SHA-1 of each picture, in hexadecimal.

@@ -15,6 +15,7 @@ pub mod prep;
 mod punycode;
 pub mod rsm;
 pub mod stanza;
+pub mod vcard;
 
 pub use affiliation::{Affiliation, Role};
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};

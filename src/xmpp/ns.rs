@@ -150,3 +150,25 @@ pub const PREAUTH: &str = "urn:xmpp:pars:0";
 pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
 /// Subscriptions approved before they are asked for, as a stream feature (RFC 6121 §3.4).
 pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+/// XEP-0084: pictures.
+pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
+/// XEP-0084: what is said of them.
+pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
+/// XEP-0398: a feature.
+pub const PEP_VCARD_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
+/// XEP-0402
+pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// XEP-0402 §5.3: they are the same as those in private XML.
+pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
+/// XEP-0402 §5.3: they are the same as those of XEP-0048 in a node.
+pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
+/// XEP-0048
+pub const BOOKMARKS_STORAGE: &str = "storage:bookmarks";
+/// XEP-0157
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// Administration of a service (XEP-0133): FORM_TYPE, and the beginning of its nodes.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// Registration with an invitation as a stream feature (XEP-0445 §3).
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// FORM_TYPE of an invitation (XEP-0401 §5.1).
+pub const INVITATION: &str = "urn:xmpp:invite#invitation";

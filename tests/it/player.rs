@@ -121,10 +121,7 @@ impl<'a, D: Driver> Player<'a, D> {
                 self.actors[who].link = Some(self.driver.open()?);
                 Ok(())
             }
-            Act::OpensSecureStream => {
-                let client = Client::raw_over_tls(self.identity(who));
-                self.log_in(who, client, Client::is_raw)
-            }
+            Act::OpensSecureStream => self.open_secure_stream(who),
             Act::Sends(text) => {
                 let text = self.interpolate(text)?;
                 self.write(who, text.as_bytes())
@@ -179,6 +176,11 @@ impl<'a, D: Driver> Player<'a, D> {
     fn log_in_unbound(&mut self, who: usize) -> Result<(), String> {
         let full_jid = self.actors[who].client.as_ref().and_then(|client| client.full_jid.clone());
         self.log_in(who, Client::unbound(self.identity(who), full_jid), Client::is_logged_in)
+    }
+
+    fn open_secure_stream(&mut self, who: usize) -> Result<(), String> {
+        let client = Client::raw_over_tls(self.identity(who));
+        self.log_in(who, client, Client::is_raw)
     }
 
     fn connect(&mut self, who: usize, inline: Option<String>) -> Result<(), String> {

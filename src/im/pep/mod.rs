@@ -39,16 +39,9 @@ const ADDRESSES_MAX: usize = 1000;
 /// What has happened to a node of an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PepChange<'a> {
-    /// An item was published, or replaced.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
-    Published {
-        /// Its id.
-        id: &'a str,
-        /// What it says, if anything.
-        payload: Option<&'a Element>,
-    },
+    /// An item was published, or replaced: what it says, if anything.
+    Published(Option<&'a Element>),
     /// These items are gone.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     Retracted(&'a [String]),
     /// All items are gone.
     Purged,
@@ -59,7 +52,6 @@ pub(super) enum PepChange<'a> {
 impl Im {
     /// Publishes an item in the name of the account, as its owner would do it; a node that is not
     /// there is made with `defaults`. Who listens hears of it.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_publish(
         &mut self,
         cx: &mut Cx,
@@ -82,7 +74,6 @@ impl Im {
     }
 
     /// The payload of an item.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_item(
         &mut self,
         cx: &mut Cx,
@@ -96,7 +87,6 @@ impl Im {
     }
 
     /// Id and payload of all items of a node, oldest first; none where there is no such node.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_items(
         &mut self,
         cx: &mut Cx,
@@ -113,7 +103,6 @@ impl Im {
     }
 
     /// Removes an item in the name of the account; `false` when it is not there.
-    #[expect(dead_code, reason = "for those who keep their data in nodes")]
     pub(super) fn pep_retract(
         &mut self,
         cx: &mut Cx,
@@ -130,12 +119,18 @@ impl Im {
     /// `Err` refuses the change.
     pub(super) fn handle_pep_change(
         &mut self,
-        _: &mut Cx,
-        _: &BareJid,
-        _: &str,
-        _: PepChange<'_>,
+        cx: &mut Cx,
+        account: &BareJid,
+        node: &str,
+        change: PepChange<'_>,
     ) -> Result<(), StanzaError> {
-        Ok(())
+        match node {
+            _ if self.is_converting => Ok(()),
+            ns::AVATAR_METADATA => self.handle_avatar_change(cx, account, change),
+            ns::BOOKMARKS => self.handle_bookmarks_change(cx, account),
+            ns::BOOKMARKS_STORAGE => self.handle_bookmarks_list_change(cx, account, change),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -174,7 +174,7 @@ impl Im {
                 return Err(error.with_text("The nodes of this account hold too much"));
             }
         }
-        let change = PepChange::Published { id: &item.uid, payload: payload.as_ref() };
+        let change = PepChange::Published(payload.as_ref());
         self.handle_pep_change(cx, account, &node.name, change)?;
         // The item that takes the place of the only one is not told to have gone (§7.1.2.5).
         if !pruned.is_empty() && node.config.items_max > 1 {

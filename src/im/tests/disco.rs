@@ -24,8 +24,10 @@ fn an_account_tells_its_owner() {
     let features = info.elements().filter_map(|child| child.attr("var"));
     // Those of its nodes: tests/scenarios/pep_disco.scs.
     let features: Vec<_> = features.filter(|feature| !feature.starts_with(ns::PUBSUB)).collect();
-    let own = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CARBONS, ns::BLOCKING];
-    assert_eq!(features, [&own[..], &[ns::PING, ns::REGISTER]].concat());
+    let own = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VCARD_TEMP, ns::PRIVATE, ns::CARBONS];
+    let conversions = [ns::PEP_VCARD_CONVERSION, ns::BOOKMARKS_COMPAT, ns::BOOKMARKS_COMPAT_PEP];
+    let all = [&own[..], &[ns::BLOCKING, ns::PING, ns::REGISTER], &conversions].concat();
+    assert_eq!(features, all);
     let items = world.ask(orchard, ORCHARD, IqType::Get, query(ns::DISCO_ITEMS));
     let items = items.ok().flatten().expect("disco#items");
     let jids: Vec<_> = items.elements().filter_map(|child| child.attr("jid")).collect();

@@ -74,7 +74,7 @@ impl World {
     }
 
     fn broadcast(&mut self, session: SessionId, presence: &Stanza) -> Result<(), StanzaError> {
-        self.im.handle_broadcast(&mut self.cx, session, presence)
+        self.im.handle_broadcast(&mut self.cx, session, &mut presence.clone())
     }
 
     /// Sends presence to somebody, as the router does it.

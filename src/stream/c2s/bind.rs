@@ -1,5 +1,5 @@
-//! Binding a resource by an iq (RFC 6120 §7): what the request says, and the answers. Which resource
-//! is free is the server's to say.
+//! Binding a resource by an iq (RFC 6120 §7): what the request says, and the answers. Which
+//! resource is free is the server's to say.
 
 use super::{Negotiation, Stage, Step, push};
 use crate::cx::Cx;

@@ -93,7 +93,7 @@ impl Negotiation {
                 self.stage = Stage::Bind(granted.account.clone());
                 self.bindings = ChannelBindings::default();
                 if profile == Profile::Sasl2 {
-                    return Ok(Step::Granted(Box::new(granted)));
+                    return Ok(Step::Granted(granted));
                 }
                 push(cx, session, &profile::success(granted.data.as_deref()));
                 self.is_open = false;
