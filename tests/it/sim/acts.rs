@@ -39,8 +39,7 @@ impl Sim {
             return self.observer_acts();
         }
         if !self.people[who].is_available && self.rng.one_in(2) {
-            self.people[who].is_available = true;
-            self.send(who, "<presence/>");
+            self.turn_available(who);
         }
         let room = self.rng.below(ROOMS.len());
         let is_in = self.people[who].stays.contains_key(ROOMS[room]);
@@ -291,18 +290,27 @@ impl Sim {
     fn say_presence(&mut self, who: usize, room: usize) {
         let ballast = self.ballast();
         let presence = match self.rng.below(6) {
-            0 => "<presence/>".to_owned(),
-            1 => "<presence type='unavailable'/>".to_owned(),
+            0 => return self.turn_available(who),
+            1 => {
+                self.people[who].is_available = false;
+                "<presence type='unavailable'/>".to_owned()
+            }
             2 => format!("<presence to='{}'/>", account(self.rng.below(12))),
             _ => match self.people[who].stays.get(ROOMS[room]) {
                 Some(stay) => {
                     let nick = escape(&stay.nick);
                     format!("<presence to='{}/{nick}'>{ballast}</presence>", ROOMS[room])
                 }
-                None => "<presence/>".to_owned(),
+                None => return self.turn_available(who),
             },
         };
         self.send(who, &presence);
+    }
+
+    /// Initial presence, or once more.
+    pub(super) fn turn_available(&mut self, who: usize) {
+        self.people[who].is_available = true;
+        self.send(who, "<presence/>");
     }
 
     fn write_to_account(&mut self, who: usize) {

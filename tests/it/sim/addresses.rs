@@ -14,11 +14,15 @@ impl Oracle {
     /// (XEP-0313 §5.1.2), forms to be approved (XEP-0045 §9.9), lists of hats (XEP-0317 §3.7).
     pub(super) fn is_for_admin(
         &self,
-        person: &Person,
+        person: &mut Person,
         ledger: &mut Ledger,
         room: &str,
         element: &Element,
     ) -> bool {
+        let had_right = person.asked_by_right.iter().any(|(other, _)| other == room);
+        if let Some(id) = element.attr("id").filter(|_| element.name == "iq") {
+            person.asked_by_right.retain(|(_, other)| other != id);
+        }
         let account = person.account();
         let is_admin = matches!(ledger.room(room).affiliation(&account), "admin" | "owner");
         let is_form = element.name == "message" && element.child("x", ns::DATA).is_some();
@@ -26,7 +30,7 @@ impl Oracle {
         // A moderator's other sessions ask by the account as well.
         let is_moderator = ledger.room(room).role_of(&account) == "moderator";
         let is_answer = archived(element).is_some() || is_command;
-        is_answer && (is_admin || is_moderator) || is_form && is_admin
+        is_answer && (is_admin || is_moderator || had_right) || is_form && is_admin
     }
 
     /// ADVISORIES a17.

@@ -83,8 +83,7 @@ impl Sim {
         }
         // An approval may reach it by its account.
         if !self.people[office.applicant].is_available {
-            self.people[office.applicant].is_available = true;
-            self.send(office.applicant, "<presence/>");
+            self.turn_available(office.applicant);
         }
         Ok(true)
     }

@@ -265,8 +265,7 @@ impl Sim {
             return Ok(());
         }
         let standing = self.standing(who, room);
-        let is_admin = matches!(standing.affiliation.as_str(), "admin" | "owner");
-        if is_admin || standing.role == "moderator" {
+        if standing.sees_addresses() {
             return Ok(());
         }
         let back = self.rng.below(6);

@@ -172,7 +172,9 @@ impl Sim {
         let jid = ROOMS[room];
         let account = self.people[who].account();
         let nick = ["Registered", "Nurse", NICKS[self.rng.below(4)]][self.rng.below(3)];
-        let key = (jid.to_owned(), nick.to_lowercase().replace('Ｒ', "r"));
+        // Nicks are prepared before they are kept: what is held is the prepared one.
+        let prepared = nick.replace('Ｒ', "R");
+        let key = (jid.to_owned(), prepared.to_lowercase());
         let affiliation = self.ledger.room(jid).affiliation(&account).to_owned();
         let is_outcast = affiliation == "outcast";
         let form = format!(
@@ -196,13 +198,13 @@ impl Sim {
         }
         self.oracle.count("registrations");
         let held = self.reserved_nick(who, room)?;
-        if held.as_deref() != Some(nick) {
+        if held.as_deref() != Some(&prepared) {
             return Ok(()); // It has to be approved first.
         }
         self.reserved.retain(|(other, _), holder| other != jid || *holder != account);
         self.reserved.insert(key, account.clone());
         let occupants = &self.ledger.room(jid).occupants;
-        if let Some(seen) = occupants.get(nick).filter(|seen| seen.account() != account) {
+        if let Some(seen) = occupants.get(&prepared).filter(|seen| seen.account() != account) {
             return Err(format!("{nick} is reserved by {account}, and held by {seen:?}"));
         }
         let others = (1..self.people.len()).filter(|other| {

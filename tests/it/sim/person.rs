@@ -50,6 +50,9 @@ pub struct Person {
     pub answered: (String, String),
     /// The id of an attempt (requests.rs), and what came back to it.
     pub tried: Option<(String, Vec<Element>)>,
+    /// Rooms whose addresses it might see when it attempted something without reading, and the ids:
+    /// the answer is from then.
+    pub asked_by_right: BTreeSet<(String, String)>,
     /// What came out of an archive.
     pub found: Vec<Element>,
     /// What came from rooms besides the three (aside.rs).
@@ -60,7 +63,7 @@ pub struct Person {
     pub retracted: Vec<String>,
     /// Somebody's presence was asked for: nobody may be there.
     pub is_probing: bool,
-    /// It has sent initial presence, and may be sent messages by its account.
+    /// It is available, and may be sent messages by its account.
     pub is_available: bool,
     /// It has sent something that ends its stream.
     pub has_sinned: bool,
@@ -82,6 +85,7 @@ impl Person {
             seats_asked: BTreeSet::new(),
             answered: (String::new(), String::new()),
             tried: None,
+            asked_by_right: BTreeSet::new(),
             found: Vec::new(),
             aside: Vec::new(),
             forms: Vec::new(),
@@ -133,6 +137,7 @@ impl Person {
         self.suspicions.clear();
         self.awaited.clear();
         self.seats_asked.clear();
+        self.asked_by_right.clear();
         self.past.extend(std::mem::take(&mut self.stays));
     }
 }

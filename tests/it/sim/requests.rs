@@ -29,7 +29,9 @@ impl Sim {
     ) -> Result<Option<(String, Option<Element>)>, String> {
         let id = format!("try-{}", self.next_number());
         self.people[who].tried = Some((id.clone(), Vec::new()));
-        self.send(who, &make(&id));
+        let xml = make(&id);
+        self.note_right(who, &id, &xml);
+        self.send(who, &xml);
         self.settle()?;
         let replies = self.people[who].tried.take().map(|(_, replies)| replies);
         let is_slow = self.is_slow(who);
@@ -47,6 +49,16 @@ impl Sim {
         let is_out_of_step = first.name == "presence" && first.attr("type") == Some("unavailable");
         let outcome = if is_out_of_step { "out of step".to_owned() } else { outcome_of(&first) };
         Ok(Some((outcome, Some(first))))
+    }
+
+    /// Who does not read now will read the answer when its rights may be others; what it is shown
+    /// there it is shown by those that it has now.
+    fn note_right(&mut self, who: usize, id: &str, xml: &str) {
+        let is_to = |jid: &str| xml.starts_with("<iq") && xml.contains(&format!("to='{jid}'"));
+        let Some(room) = ROOMS.iter().position(|jid| is_to(jid)) else { return };
+        if self.is_slow(who) && self.standing(who, room).sees_addresses() {
+            self.people[who].asked_by_right.insert((ROOMS[room].to_owned(), id.to_owned()));
+        }
     }
 
     pub(super) fn is_slow(&self, who: usize) -> bool {

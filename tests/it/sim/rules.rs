@@ -27,6 +27,14 @@ pub struct Standing {
     pub affiliation: String,
 }
 
+impl Standing {
+    /// True for those who see real addresses in every room: moderators, and those whose affiliation
+    /// makes them one.
+    pub fn sees_addresses(&self) -> bool {
+        self.role == "moderator" || matches!(self.affiliation.as_str(), "admin" | "owner")
+    }
+}
+
 /// What one item of a set asks for.
 #[derive(Clone, Debug)]
 pub enum Item {
