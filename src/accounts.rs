@@ -5,6 +5,9 @@
 //! password was changed, are ended by whoever called (`Cx::end_account`, or the server itself for
 //! the command line): an idle database has none.
 
+pub mod invitations;
+pub mod orders;
+
 use std::fmt;
 
 use crate::config::Config;
@@ -22,6 +25,8 @@ pub enum AccountError {
     NoSuchDomain(String),
     /// It exists already.
     Exists(BareJid),
+    /// Somebody is invited to have it (XEP-0401 §6.2).
+    Reserved(BareJid),
     /// There is no such account.
     NotFound(BareJid),
     /// The password is empty, too long, or has characters that SASLprep forbids.
@@ -59,6 +64,18 @@ pub fn add(
     Ok(())
 }
 
+/// Refuses a name that an invitation reserves.
+pub fn check_not_reserved(
+    storage: &mut Storage,
+    account: &BareJid,
+    unix_ms: i64,
+) -> Result<(), AccountError> {
+    match storage.account_is_reserved(account, unix_ms)? {
+        true => Err(AccountError::Reserved(account.clone())),
+        false => Ok(()),
+    }
+}
+
 /// Changes a password.
 pub fn change_password(
     storage: &mut Storage,
@@ -75,6 +92,19 @@ pub fn change_password(
         return Err(AccountError::NotFound(account.clone()));
     }
     Ok(())
+}
+
+/// Lets nobody log in to an account, or its owner again (XEP-0133 §4.3, §4.4). All that belongs to
+/// it stays, and what is sent to it waits as for anybody who is away.
+pub fn disable(
+    storage: &mut Storage,
+    account: &BareJid,
+    is_disabled: bool,
+) -> Result<(), AccountError> {
+    match storage.account_disable(account, is_disabled)? {
+        true => Ok(()),
+        false => Err(AccountError::NotFound(account.clone())),
+    }
 }
 
 /// Removes an account with everything of it. Rooms that it owned alone stay, without an owner: who
@@ -101,6 +131,7 @@ impl fmt::Display for AccountError {
                 "no accounts of this server live at {domain} (see `domains` in the configuration)"
             ),
             Self::Exists(account) => write!(f, "the account {account} exists already"),
+            Self::Reserved(account) => write!(f, "{account} is reserved by an invitation"),
             Self::NotFound(account) => write!(f, "there is no account {account}"),
             Self::BadPassword(PasswordError::Empty) => f.write_str("the password is empty"),
             Self::BadPassword(PasswordError::Forbidden) => {
@@ -134,7 +165,7 @@ impl From<AccountError> for StanzaError {
                 Self::new(Condition::NotAcceptable).with_text(error.to_string())
             }
             AccountError::NoSuchDomain(_) => Condition::ServiceUnavailable.into(),
-            AccountError::Exists(_) => Condition::Conflict.into(),
+            AccountError::Exists(_) | AccountError::Reserved(_) => Condition::Conflict.into(),
             AccountError::NotFound(_) => Condition::RegistrationRequired.into(),
             AccountError::Storage(storage) => (*storage).into(),
         }

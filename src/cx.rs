@@ -64,6 +64,10 @@ pub enum AccountEnd {
     Removed,
     /// Its password was changed.
     PasswordChanged,
+    /// It is disabled: nobody may log in to it for now (XEP-0133 §4.3).
+    Disabled,
+    /// An admin wants it so; it may log in again (XEP-0133 §4.5).
+    Kicked,
 }
 
 /// The result of an iq get or set, without payload. The one place that builds results.

@@ -16,6 +16,8 @@ pub enum TimerKey {
     Room(u64),
     /// The next phase of the shutdown.
     Drain,
+    /// The shutdown that an admin has ordered for later.
+    Shutdown,
     /// A probe whether storage works again.
     Storage,
     /// The next slice of what storage has to sweep.

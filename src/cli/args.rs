@@ -11,8 +11,13 @@ const HELP: &str = "\
 Tercet, an XMPP chat server for rooms.
 
 Usage: tercet [serve] [-c FILE] [-d DATADIR] [--check]
-       tercet user add|passwd|del JID
+       tercet user add|passwd|del|disable|enable|end JID
        tercet user list
+       tercet invite [JID]
+       tercet announce TEXT
+       tercet status
+       tercet export [-o FILE] [JID...]
+       tercet import FILE
        tercet room list
        tercet room info|destroy|forget ROOM
 
@@ -40,12 +45,39 @@ Accounts, whether the server is running or not.
 Usage: tercet user add JID       makes an account, such as you@localhost
        tercet user passwd JID    changes its password
        tercet user del JID       removes it, its roster, its rights in rooms
+       tercet user disable JID   logs it out and in no more; all it has is kept
+       tercet user enable JID    lets it log in again
+       tercet user end JID       logs it out; with a /resource, that client only
        tercet user list          shows all, one a line
 
+To let people choose a password themselves, send them what tercet invite prints.
 The password is asked on a terminal; otherwise it is one line of standard input:
     tercet user add you@localhost < file-with-the-password
 Give the same -c and -d as to the server: they say where the data folder is.
 An account that is removed, or whose password changes, is logged out.";
+
+const INVITE_HELP: &str = "\
+Invitations, whether the server is running or not.
+
+Usage: tercet invite         prints an address that is good for one new account
+       tercet invite JID     the same for this account: its name is kept free
+
+Send it to a person: opened with an XMPP client it makes an account, with a
+password that only they know. It is good for registration.invite_days, whatever
+registration.in_band says.";
+
+const TRANSFER_HELP: &str = "\
+Accounts in the portable format of XMPP servers (XEP-0227), while no server runs.
+
+Usage: tercet export              writes all accounts to standard output
+       tercet export -o FILE      to a new file, which nobody else may read
+       tercet export JID...       these accounts only
+       tercet import FILE         reads accounts, all or none; - is standard input
+
+What goes along: the keys of the password (the password itself is known to
+nobody), contacts with their subscriptions, and what others have asked for.
+Whoever has such a file can try passwords against it: keep it as safe as the
+data folder.";
 
 const ROOM_HELP: &str = "\
 Rooms, whether the server is running or not.
@@ -75,6 +107,14 @@ pub(super) enum Command {
     User(Files, Action),
     /// List, show or destroy rooms: the request that a running server understands.
     Room(Files, String),
+    /// What a running server is to do or to say: the request.
+    Ask(Files, String),
+    /// Invite somebody to an account, perhaps a certain one.
+    Invite(Files, Option<String>),
+    /// Write accounts, all or these, to a file or to standard output.
+    Export(Files, Option<String>, Vec<String>),
+    /// Read accounts from a file.
+    Import(Files, String),
 }
 
 /// What the options say of files.
@@ -92,6 +132,9 @@ pub(super) enum Action {
     Add(String),
     Passwd(String),
     Del(String),
+    Disable(String),
+    Enable(String),
+    End(String),
     List,
 }
 
@@ -107,45 +150,73 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, String> {
         return Ok(Command::Print(match words.first() {
             Some(&"user") => common_options().usage(USER_HELP),
             Some(&"room") => room_options().usage(ROOM_HELP),
+            Some(&"invite") => common_options().usage(INVITE_HELP),
+            Some(&("export" | "import")) => export_options().usage(TRANSFER_HELP),
             _ => options.usage(HELP) + HELP_END,
         }));
     }
     let files = files(&matches)?;
     let is_check = matches.opt_present("check");
-    let reason = matches.opt_str("reason");
+    let (reason, output) = (matches.opt_str("reason"), matches.opt_str("output"));
     if reason.is_some() && !words.starts_with(&["room", "destroy"]) {
         return Err("--reason goes with room destroy".to_owned());
     }
     match words.as_slice() {
         [] | ["serve"] if is_check => Ok(Command::Check(files)),
         [] | ["serve"] => Ok(Command::Serve(files)),
-        [word @ ("user" | "room"), ..] if is_check => {
+        [word, ..] if is_check && *word != "serve" => {
             Err(format!("--check goes with serve, not with {word}"))
         }
         ["room", words @ ..] => Ok(Command::Room(files, room_request(words, reason)?)),
         ["user", words @ ..] => Ok(Command::User(files, action(words)?)),
-        ["serve", word, ..] => Err(format!("serve takes no {word:?}")),
-        [word, ..] => Err(format!("no such command: {word:?}; there are serve, user and room")),
+        [word, ..] if output.is_some() && *word != "export" => {
+            Err(format!("--output goes with export, not with {word}"))
+        }
+        ["export", names @ ..] => {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(Command::Export(files, output, names))
+        }
+        ["import", path] => Ok(Command::Import(files, (*path).to_owned())),
+        ["import", ..] => Err("import takes one file, or - for standard input".to_owned()),
+        ["invite"] => Ok(Command::Invite(files, None)),
+        ["invite", jid] => Ok(Command::Invite(files, Some((*jid).to_owned()))),
+        ["invite", ..] => Err("invite takes one address".to_owned()),
+        ["announce"] => Err("announce needs a text".to_owned()),
+        ["announce", words @ ..] => {
+            Ok(Command::Ask(files, format!("announce {}", words.join(" "))))
+        }
+        ["status"] => Ok(Command::Ask(files, "status".to_owned())),
+        [name @ ("serve" | "status"), word, ..] => Err(format!("{name} takes no {word:?}")),
+        [word, ..] => Err(format!(
+            "no such command: {word:?}; there are serve, user, room, invite, announce, status, \
+             export, import"
+        )),
     }
 }
 
 fn action(words: &[&str]) -> Result<Action, String> {
+    const VERBS: &str = "add, passwd, del, disable, enable, end, list";
+    let jid = |jid: &str| jid.to_owned();
     match *words {
-        ["add", jid] => Ok(Action::Add(jid.to_owned())),
-        ["passwd", jid] => Ok(Action::Passwd(jid.to_owned())),
-        ["del", jid] => Ok(Action::Del(jid.to_owned())),
+        ["add", address] => Ok(Action::Add(jid(address))),
+        ["passwd", address] => Ok(Action::Passwd(jid(address))),
+        ["del", address] => Ok(Action::Del(jid(address))),
+        ["disable", address] => Ok(Action::Disable(jid(address))),
+        ["enable", address] => Ok(Action::Enable(jid(address))),
+        ["end", address] => Ok(Action::End(jid(address))),
         ["list"] => Ok(Action::List),
-        [word @ ("add" | "passwd" | "del")] => {
+        [word @ ("add" | "passwd" | "del" | "disable" | "enable" | "end")] => {
             Err(format!("user {word} needs an address, such as you@localhost"))
         }
-        [word @ ("add" | "passwd" | "del"), ..] => {
+        [word @ ("add" | "passwd"), ..] => {
             Err(format!("user {word} takes one address; the password is asked, or read"))
         }
-        ["list", word, ..] => Err(format!("user list takes no {word:?}")),
-        [] => Err("user needs one of add, passwd, del, list".to_owned()),
-        [word, ..] => {
-            Err(format!("no such command: user {word:?}; there are add, passwd, del, list"))
+        [word @ ("del" | "disable" | "enable" | "end"), ..] => {
+            Err(format!("user {word} takes one address"))
         }
+        ["list", word, ..] => Err(format!("user list takes no {word:?}")),
+        [] => Err(format!("user needs one of {VERBS}")),
+        [word, ..] => Err(format!("no such command: user {word:?}; there are {VERBS}")),
     }
 }
 
@@ -179,6 +250,7 @@ fn files(matches: &Matches) -> Result<Files, String> {
 /// All options that there are.
 fn options() -> Options {
     let mut options = room_options();
+    options.optopt("o", "output", "with export: the file to write", "FILE");
     options.optflag("", "check", "check the configuration, then exit with 0 or 1");
     options
 }
@@ -187,6 +259,13 @@ fn options() -> Options {
 fn room_options() -> Options {
     let mut options = common_options();
     options.optopt("", "reason", "with room destroy: why, for those who are in", "TEXT");
+    options
+}
+
+/// The options of `export`.
+fn export_options() -> Options {
+    let mut options = common_options();
+    options.optopt("o", "output", "the file to write", "FILE");
     options
 }
 
@@ -237,6 +316,16 @@ mod tests {
                 Command::Room(none(), "destroy r@c\nCold".to_owned()),
             ),
             ("room forget r@c", Command::Room(none(), "forget r@c".to_owned())),
+            ("user end a@b/c", Command::User(none(), Action::End("a@b/c".to_owned()))),
+            ("user disable a@b", Command::User(none(), Action::Disable(jid()))),
+            ("user enable a@b", Command::User(none(), Action::Enable(jid()))),
+            ("invite -d x", Command::Invite(named(None, Some("x")), None)),
+            ("invite a@b", Command::Invite(none(), Some(jid()))),
+            ("announce Tea  time", Command::Ask(none(), "announce Tea time".to_owned())),
+            ("status", Command::Ask(none(), "status".to_owned())),
+            ("export", Command::Export(none(), None, Vec::new())),
+            ("export -o f a@b", Command::Export(none(), Some("f".to_owned()), vec![jid()])),
+            ("import f", Command::Import(none(), "f".to_owned())),
         ] {
             assert_eq!(parse_text(text), Ok(want), "{text}");
         }
@@ -258,6 +347,14 @@ mod tests {
             ("user list a@b", "user list takes no \"a@b\""),
             ("user list --check", "--check goes with serve"),
             ("room list --check", "--check goes with serve"),
+            ("status --check", "--check goes with serve"),
+            ("status now", "status takes no \"now\""),
+            ("announce", "announce needs a text"),
+            ("import", "import takes one file"),
+            ("import f -o g", "--output goes with export"),
+            ("invite a@b c@d", "invite takes one address"),
+            ("user disable", "user disable needs an address"),
+            ("user end a@b c@d", "user end takes one address"),
             ("room", "room needs one of list"),
             ("room list r@c", "room list takes no \"r@c\""),
             ("room destroy", "room destroy needs an address"),

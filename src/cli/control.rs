@@ -1,8 +1,8 @@
 //! The client of a running server: one request on the control socket in the data folder, one
 //! reply. Blocking, with deadlines; the server's side is in `net/`.
 //!
-//! A request is `user add JID`, `user passwd JID`, `user del JID` (the password on a second line
-//! where there is one), `user list`, or `room` and what [`crate::muc::Order`] reads; then the end
+//! A request is `user` and what [`crate::accounts::orders::Order`] reads, `room` and what
+//! [`crate::muc::Order`] reads, `announce TEXT`, `invite` or `invite JID`, `status`; then the end
 //! of the writing side. A reply is `ok TEXT` or `error TEXT`, read to the end.
 
 use std::io::{ErrorKind, Read, Write};

@@ -1,6 +1,7 @@
-//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`. `args`
-//! turns arguments into a `Command` without doing anything; `serve`, `check`, `user` and `room` do
-//! it; `control` talks to a running server, `password` to a person, `logging` writes the log.
+//! The command line: `tercet [serve]`, `tercet --check`, `tercet user …`, `tercet room …`, and some
+//! more words. `args` turns arguments into a `Command` without doing anything; `serve`, `check`,
+//! `user`, `room`, `talk` and `transfer` do it; `control` talks to a running server, `password` to
+//! a person, `logging` writes the log.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 fine, 1 could
 //! not (it says why), 2 usage, 3 something was dropped at shutdown.
@@ -15,6 +16,8 @@ mod logging;
 mod password;
 mod room;
 mod serve;
+mod talk;
+mod transfer;
 mod user;
 
 use std::ffi::OsString;
@@ -38,20 +41,8 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
             say_error(&format!("{error}\ntercet --help says what there is"));
             return EXIT_USAGE;
         }
-        Ok(Command::Print(text)) => {
-            print(&text);
-            Ok(0)
-        }
         Ok(Command::Serve(files)) => serve::run(&files),
-        Ok(Command::Check(files)) => check::run(&files).map(|text| {
-            print(&text);
-            0
-        }),
-        Ok(Command::Room(files, action)) => room::run(&files, &action).map(|text| {
-            print(&text);
-            0
-        }),
-        Ok(Command::User(files, action)) => user::run(&files, &action).map(|text| {
+        Ok(command) => carry_out(&command).map(|text| {
             print(&text);
             0
         }),
@@ -60,6 +51,22 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
         say_error(&error);
         EXIT_FAILED
     })
+}
+
+/// A command that ends by itself; the text is its result.
+fn carry_out(command: &Command) -> Result<String, String> {
+    match command {
+        Command::Print(text) => Ok(text.clone()),
+        // Until a signal comes, with an exit code of its own: see `run`.
+        Command::Serve(_) => Ok(String::new()),
+        Command::Check(files) => check::run(files),
+        Command::Room(files, action) => room::run(files, action),
+        Command::Ask(files, request) => talk::ask(files, request),
+        Command::Invite(files, address) => talk::invite(files, address.as_deref()),
+        Command::Export(files, output, names) => transfer::export(files, output.as_deref(), names),
+        Command::Import(files, path) => transfer::import(files, path),
+        Command::User(files, action) => user::run(files, action),
+    }
 }
 
 /// The configuration that the arguments name: the file, or the defaults when none is named; the

@@ -5,9 +5,10 @@ use super::args::{Action, Files};
 use super::control::{self, Answer};
 use super::logging::Logging;
 use super::password;
-use crate::accounts::{self, AccountError};
+use crate::accounts::{self, orders::Order};
 use crate::config::Config;
 use crate::cx::Entropy;
+use crate::net::clock::Clock;
 use crate::net::entropy::SystemEntropy;
 use crate::storage::Storage;
 
@@ -16,7 +17,7 @@ pub(super) fn run(files: &Files, action: &Action) -> Result<String, String> {
     let config = super::load(files)?;
     Logging::install("warn")?;
     // Before a password is asked for nothing.
-    if let Action::Add(jid) | Action::Passwd(jid) | Action::Del(jid) = action {
+    if let Action::Add(jid) | Action::Passwd(jid) = action {
         accounts::parse_address(&config, jid).map_err(|error| error.to_string())?;
     }
     if !matches!(action, Action::Add(_)) {
@@ -24,11 +25,14 @@ pub(super) fn run(files: &Files, action: &Action) -> Result<String, String> {
     }
     let password = match action {
         Action::Add(jid) | Action::Passwd(jid) => password::read_new(jid)?,
-        Action::Del(_) | Action::List => String::new(),
+        _ => String::new(),
     };
     match control::ask(&config.data, &request(action, &password)) {
         Answer::Done(text) => Ok(text),
         Answer::Refused(text) => Err(text),
+        Answer::NoServer if matches!(action, Action::End(_)) => {
+            Err("no server is running here: nobody is connected".to_owned())
+        }
         Answer::NoServer => on_folder(&config, action, &password, None),
         Answer::Silent(why) => on_folder(&config, action, &password, Some(&why)),
     }
@@ -36,11 +40,19 @@ pub(super) fn run(files: &Files, action: &Action) -> Result<String, String> {
 
 /// The request for a running server.
 fn request(action: &Action, password: &str) -> String {
+    format!("user {}", words(action, password))
+}
+
+/// The same as [`Order::parse`] reads it.
+fn words(action: &Action, password: &str) -> String {
     match action {
-        Action::Add(jid) => format!("user add {jid}\n{password}"),
-        Action::Passwd(jid) => format!("user passwd {jid}\n{password}"),
-        Action::Del(jid) => format!("user del {jid}"),
-        Action::List => "user list".to_owned(),
+        Action::Add(jid) => format!("add {jid}\n{password}"),
+        Action::Passwd(jid) => format!("passwd {jid}\n{password}"),
+        Action::Del(jid) => format!("del {jid}"),
+        Action::Disable(jid) => format!("disable {jid}"),
+        Action::Enable(jid) => format!("enable {jid}"),
+        Action::End(jid) => format!("end {jid}"),
+        Action::List => "list".to_owned(),
     }
 }
 
@@ -54,8 +66,7 @@ fn on_folder(
     let is_new = !config.data.exists();
     let folder = super::hold(config, silent)?;
     let mut storage = Storage::open(folder.path(), config.storage.synchronous)?;
-    let mut text = on_storage(&mut storage, config, &mut SystemEntropy::new(), action, password)
-        .map_err(|error| error.to_string())?;
+    let mut text = on_storage(&mut storage, config, &mut SystemEntropy::new(), action, password)?;
     storage.close()?;
     if is_new {
         text.push_str(&format!(" (in a new data folder, {})", config.data.display()));
@@ -70,32 +81,14 @@ fn on_storage(
     entropy: &mut dyn Entropy,
     action: &Action,
     password: &str,
-) -> Result<String, AccountError> {
+) -> Result<String, String> {
+    let order = Order::parse(config, &words(action, password))?;
+    let unix_ms = Clock::new().begin_turn().unix_ms;
     storage.begin_handler();
-    let address = |jid: &str| accounts::parse_address(config, jid);
-    let text = match action {
-        Action::Add(jid) => {
-            let account = address(jid)?;
-            accounts::add(storage, config, entropy, &account, password)?;
-            format!("added {account}")
-        }
-        Action::Passwd(jid) => {
-            let account = address(jid)?;
-            accounts::change_password(storage, config, entropy, &account, password)?;
-            format!("changed the password of {account}")
-        }
-        Action::Del(jid) => {
-            let account = address(jid)?;
-            accounts::remove(storage, &account)?;
-            format!("removed {account}")
-        }
-        Action::List => {
-            let accounts = storage.accounts()?;
-            accounts.iter().map(|account| format!("{account}\n")).collect()
-        }
-    };
-    storage.commit()?;
-    Ok(text)
+    let done = order.carry_out(storage, config, entropy, unix_ms);
+    let done = done.map_err(|error| error.to_string())?;
+    storage.commit().map_err(|error| error.to_string())?;
+    Ok(done.text)
 }
 
 #[cfg(test)]
@@ -130,11 +123,16 @@ mod tests {
             (Action::Add("me@elsewhere".to_owned()), "secret", "elsewhere"),
             (Action::Passwd("me@localhost".to_owned()), "secret", "no account me@localhost"),
             (Action::Del("me@localhost".to_owned()), "", "no account me@localhost"),
+            (Action::Disable("me@localhost".to_owned()), "", "no account me@localhost"),
+            (Action::Enable("me@elsewhere".to_owned()), "", "elsewhere"),
             (Action::Del("localhost".to_owned()), "", "not an address"),
         ] {
             let error = done(&action, password).expect_err("refused");
             assert!(error.contains(want), "{action:?}: {error}");
         }
+        assert_eq!(done(&Action::Disable(jid()), "").as_deref(), Ok("disabled you@localhost"));
+        assert_eq!(done(&Action::List, "").as_deref(), Ok("you@localhost\tdisabled\n"));
+        assert_eq!(done(&Action::Enable(jid()), "").as_deref(), Ok("enabled you@localhost"));
         let removed = done(&Action::Del(jid()), "");
         assert_eq!(removed.as_deref(), Ok("removed you@localhost"));
         assert_eq!(done(&Action::List, "").as_deref(), Ok(""));

@@ -14,6 +14,7 @@ mod caps;
 mod carbons;
 mod contacts;
 mod disco;
+mod friends;
 mod message;
 mod offline;
 mod pep;
@@ -413,6 +414,27 @@ impl Im {
             account.avatar = None;
             account.contacts = None;
         }
+    }
+
+    /// The accounts with bound sessions, of this domain or of all, sorted.
+    pub fn online(&self, domain: Option<&str>) -> Vec<&BareJid> {
+        let is_asked = |account: &&BareJid| domain.is_none_or(|domain| account.domain() == domain);
+        let mut accounts: Vec<_> = self.accounts.keys().filter(is_asked).collect();
+        accounts.sort_unstable();
+        accounts
+    }
+
+    /// Pushes one message of the server to every bound session of a domain; returns to how many.
+    pub fn push_to_domain(&self, cx: &mut Cx, domain: &BareJid, message: &Stanza) -> usize {
+        let envelope = Envelope::new(message);
+        let mut heard = 0;
+        for account in self.online(Some(domain.domain())) {
+            for (session, record) in self.sessions_in(account) {
+                cx.out.push_envelope(session, &envelope, &record.to);
+                heard += 1;
+            }
+        }
+        heard
     }
 
     /// Bound sessions.

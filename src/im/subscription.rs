@@ -184,7 +184,7 @@ impl Im {
     }
 
     /// Stores what changes and pushes it.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         cx: &mut Cx,
         contact: &Contact<'_>,
@@ -237,7 +237,7 @@ impl Im {
 
     /// Who begins to see the account's presence is shown it (§3.1.5), who ceases to is told that
     /// its sessions are gone (§3.2.2, §3.3.3).
-    fn tell_of_change(&mut self, cx: &mut Cx, contact: &Contact<'_>, after: Standing) {
+    pub(super) fn tell_of_change(&mut self, cx: &mut Cx, contact: &Contact<'_>, after: Standing) {
         let kind = match (contact.standing.from, after.from) {
             (false, true) => PresenceType::Available,
             (true, false) => PresenceType::Unavailable,

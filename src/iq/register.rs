@@ -4,20 +4,32 @@
 //! is the session layer's to check before it comes here; that an account exists and whom it
 //! belongs to is checked here. Data forms are not used: user name and password are all there is.
 
-use crate::accounts;
+use crate::accounts::{self, invitations::TokenHash};
 use crate::cx::{AccountEnd, Cx};
+use crate::storage::Invitation;
 use crate::xml::Element;
 use crate::xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
 use super::Request;
 
-/// An iq of registration on a stream that is not authenticated: `domain` is the stream's, and `iq`
-/// the whole get or set. Results and errors must not come here: they have no answer.
+/// What an iq of registration before login has come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The payload of the result.
+    pub payload: Option<Element>,
+    /// Who has invited, and who has come: they become contacts of each other.
+    pub contacts: Option<(BareJid, BareJid)>,
+}
+
+/// An iq of registration on a stream that is not authenticated: `domain` is the stream's, `iq` the
+/// whole get or set, `invitation` what the stream has shown (XEP-0445 §4): a registration uses it
+/// up. Results and errors must not come here: they have no answer.
 pub fn handle_unauthenticated(
     cx: &mut Cx,
     domain: &BareJid,
     iq: &Element,
-) -> Result<Option<Element>, StanzaError> {
+    invitation: Option<&TokenHash>,
+) -> Result<Answer, StanzaError> {
     // RFC 6120 §8.2.3: exactly one payload.
     let mut payloads = iq.elements();
     let (Some(query), None) = (payloads.next(), payloads.next()) else {
@@ -33,8 +45,11 @@ pub fn handle_unauthenticated(
         }
     }
     match iq.attr("type") {
-        Some("get") => Ok(Some(fields())),
-        Some("set") => register(cx, domain, query).map(|()| None),
+        Some("get") => Ok(Answer { payload: Some(fields()), contacts: None }),
+        Some("set") => {
+            let contacts = register(cx, domain, query, invitation)?;
+            Ok(Answer { payload: None, contacts })
+        }
         _ => Err(Condition::BadRequest.into()),
     }
 }
@@ -48,8 +63,13 @@ fn fields() -> Element {
         .with_child(Element::new("password", ns::REGISTER))
 }
 
-/// Creates an account (§3.1).
-fn register(cx: &mut Cx, domain: &BareJid, query: &Element) -> Result<(), StanzaError> {
+/// Creates an account (§3.1), with an invitation or without; returns who become contacts.
+fn register(
+    cx: &mut Cx,
+    domain: &BareJid,
+    query: &Element,
+    invitation: Option<&TokenHash>,
+) -> Result<Option<(BareJid, BareJid)>, StanzaError> {
     if query.child("remove", ns::REGISTER).is_some() {
         // §3.2: nobody is registered on this stream.
         return Err(Condition::UnexpectedRequest.into());
@@ -61,16 +81,39 @@ fn register(cx: &mut Cx, domain: &BareJid, query: &Element) -> Result<(), Stanza
     let account = Jid::from_parts(Some(&username), domain.domain(), None)
         .map_err(|_| StanzaError::new(Condition::NotAcceptable))?
         .to_bare();
+    let invitation = match invitation {
+        Some(hash) => Some(use_up(cx, hash, &account)?),
+        None => None,
+    };
+    let is_meant = invitation.as_ref().is_some_and(|found| found.account.is_some());
     // Whoever comes first must not become an administrator of the server by the choice of a name.
-    if cx.config.is_admin(account.as_str()) {
+    if cx.config.is_admin(account.as_str()) && !is_meant {
         let error = StanzaError::new(Condition::NotAllowed);
         return Err(error.with_text("An administrator's account is not registered in band"));
     }
+    accounts::check_not_reserved(&mut cx.storage, &account, cx.now.unix_ms)?;
     // Deriving keys takes milliseconds: a turn has room for one.
     cx.out.end_turn_early();
     accounts::add(&mut cx.storage, &cx.config, &mut *cx.entropy, &account, &password)?;
     log::info!("account {account} registered in band");
-    Ok(())
+    let inviter = invitation.filter(|found| found.is_subscribed).and_then(|found| found.inviter);
+    Ok(inviter.map(|inviter| (inviter, account)))
+}
+
+/// Takes an invitation out of storage: it is good for one account. It may be for a certain one
+/// (XEP-0401 §6.2), and somebody else may have used it since it was shown. What goes wrong later
+/// puts it back with the rest of the handler.
+fn use_up(cx: &mut Cx, hash: &TokenHash, account: &BareJid) -> Result<Invitation, StanzaError> {
+    let Some(invitation) = cx.storage.invitation(hash)? else {
+        let error = StanzaError::new(Condition::ItemNotFound);
+        return Err(error.with_text("The invitation has been used"));
+    };
+    if invitation.account.as_ref().is_some_and(|meant| meant != account) {
+        let error = StanzaError::new(Condition::NotAcceptable);
+        return Err(error.with_text("The invitation is for another name"));
+    }
+    cx.storage.invitation_remove(hash)?;
+    Ok(invitation)
 }
 
 /// What is on file of the sender (§3.1): never the password.
@@ -184,8 +227,8 @@ mod tests {
 
     /// An iq before login.
     fn before(cx: &mut Cx, iq: &Element) -> Result<Option<Element>, Condition> {
-        let result = handle_unauthenticated(cx, &bare("localhost"), iq);
-        result.map_err(|error| error.condition)
+        let result = handle_unauthenticated(cx, &bare("localhost"), iq, None);
+        result.map(|answer| answer.payload).map_err(|error| error.condition)
     }
 
     /// An iq set after login, to nobody in particular.

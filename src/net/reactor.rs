@@ -256,10 +256,7 @@ impl<C: Core> Reactor<C> {
         let wishes = self.signals.as_mut().map(SignalSource::take).unwrap_or_default();
         for wish in wishes {
             match wish {
-                Wish::Shutdown(signal) => {
-                    notify::stopping();
-                    self.core.handle_shutdown(now, signal);
-                }
+                Wish::Shutdown(signal) => self.core.handle_shutdown(now, signal),
                 Wish::Reload => {
                     notify::reloading();
                     self.reload(now, reload);

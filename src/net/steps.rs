@@ -14,6 +14,7 @@ use mio::net::TcpStream;
 use super::connection::Connection;
 use super::core::Core;
 use super::listener::Accepted;
+use super::notify;
 use super::reactor::{Reactor, Source};
 use super::transport::{Outlook, Progress};
 use crate::cx::{Action, Now};
@@ -246,7 +247,10 @@ impl<C: Core> Reactor<C> {
                 }
                 Action::Resume(id) => self.schedule(id),
                 Action::Abort(id) => self.kill(id, "aborted"),
-                Action::CloseListeners => self.listeners.clear(),
+                Action::CloseListeners => {
+                    notify::stopping();
+                    self.listeners.clear();
+                }
                 Action::Exit(code) => self.exit_code = Some(code),
             }
         }

@@ -1,17 +1,18 @@
 //! What the command line asks a running server to do, over the control socket: one request, one
 //! answer, both text. The answer is given after the commit: `ok` means that it is stored.
 
-use crate::accounts::{self, AccountError};
-use crate::cx::{AccountEnd, Now};
+use crate::accounts::{invitations, orders};
+use crate::cx::Now;
 use crate::muc::Order;
-use crate::xmpp::BareJid;
+use crate::storage::StorageError;
 
 use super::Server;
+use super::admin::check_announcement;
 
 impl Server {
-    /// A request of the command line: `user add JID` and, on the next line, the password; `user
-    /// passwd JID` likewise; `user del JID`; `user list`; `room …` as [`Order::parse`] reads it.
-    /// Returns `ok …` or `error …`.
+    /// A request of the command line: `user …` as [`orders::Order::parse`] reads it, `room …` as
+    /// [`Order::parse`] does; `announce TEXT`; `invite` or `invite JID`; `status`. Returns `ok …`
+    /// or `error …`.
     pub fn handle_control(&mut self, now: Now, request: &str) -> String {
         self.cx.now = now;
         self.begin_chain();
@@ -32,59 +33,57 @@ impl Server {
     }
 
     fn control(&mut self, request: &str) -> Result<String, String> {
-        if let Some(request) = request.strip_prefix("room ") {
-            return self.muc.carry_out(&mut self.cx, Order::parse(request)?);
-        }
-        let (command, password) = match request.split_once('\n') {
-            Some((command, rest)) => (command, rest.strip_suffix('\n').unwrap_or(rest)),
-            None => (request, ""),
-        };
-        let mut words = command.split_ascii_whitespace();
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("user"), Some("list"), None, _) => {
-                let accounts = self.cx.storage.accounts();
-                let accounts =
-                    accounts.map_err(|error| AccountError::Storage(error).to_string())?;
-                let lines: Vec<&str> = accounts.iter().map(BareJid::as_str).collect();
-                Ok(lines.join("\n"))
+        let (command, rest) = request.split_once([' ', '\n']).unwrap_or((request, ""));
+        match command {
+            "room" => self.muc.carry_out(&mut self.cx, Order::parse(rest)?),
+            "user" => {
+                let order = orders::Order::parse(&self.cx.config, rest)?;
+                let done = self.carry_out(vec![order]).map_err(|error| error.to_string())?;
+                let (text, sessions) = done;
+                sessions.into_iter().for_each(|session| self.end_kicked(session));
+                Ok(text)
             }
-            (Some("user"), Some(verb), Some(address), None) => {
-                self.control_user(verb, address, password).map_err(|error| match error {
-                    Some(error) => error.to_string(),
-                    None => format!("unknown request: user {verb}"),
-                })
+            "announce" => {
+                let text = rest.strip_suffix('\n').unwrap_or(rest);
+                check_announcement(text)?;
+                let heard = self.announce(None, text);
+                Ok(format!("announced to {heard} sessions"))
             }
+            "invite" => {
+                let cx = &mut self.cx;
+                let address = Some(rest.trim()).filter(|address| !address.is_empty());
+                let wish = invitations::operators_wish(&cx.config, address)?;
+                let (storage, unix_ms) = (&mut cx.storage, cx.now.unix_ms);
+                let made = invitations::invite_account(
+                    storage,
+                    &cx.config,
+                    &mut *cx.entropy,
+                    unix_ms,
+                    wish,
+                );
+                made.map(|issued| issued.uri).map_err(|error| error.to_string())
+            }
+            "status" if rest.is_empty() => self.status().map_err(|error| error.to_string()),
             _ => Err("unknown request".to_owned()),
         }
     }
 
-    /// `Err(None)`: there is no such verb.
-    fn control_user(
-        &mut self,
-        verb: &str,
-        address: &str,
-        password: &str,
-    ) -> Result<String, Option<AccountError>> {
-        let cx = &mut self.cx;
-        let account = accounts::parse_address(&cx.config, address)?;
-        let (storage, entropy) = (&mut cx.storage, &mut *cx.entropy);
-        let (done, why) = match verb {
-            "add" => {
-                accounts::add(storage, &cx.config, entropy, &account, password)?;
-                return Ok(format!("added {account}"));
-            }
-            "passwd" => {
-                accounts::change_password(storage, &cx.config, entropy, &account, password)?;
-                (format!("changed the password of {account}"), AccountEnd::PasswordChanged)
-            }
-            "del" => {
-                accounts::remove(storage, &account)?;
-                (format!("removed {account}"), AccountEnd::Removed)
-            }
-            _ => return Err(None),
-        };
-        // Whoever is logged in with the old password, or without an account, is so no longer.
-        cx.end_account(account, why);
-        Ok(done)
+    /// What `tercet status` shows.
+    fn status(&mut self) -> Result<String, StorageError> {
+        let (mut accounts, mut disabled) = (0, 0);
+        for domain in &self.cx.config.domains {
+            let (all, some) = self.cx.storage.accounts_count(domain.as_str())?;
+            accounts += all;
+            disabled += some;
+        }
+        Ok(format!(
+            "version: {}\naccounts: {accounts}\ndisabled accounts: {disabled}\n\
+             connections: {}\nsessions: {}\nonline accounts: {}\nseats in rooms: {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.sessions.len(),
+            self.im.sessions_count(),
+            self.im.online(None).len(),
+            self.muc.seats_count(),
+        ))
     }
 }

@@ -12,9 +12,11 @@ use crate::xmpp::disco::{DiscoInfo, Identity};
 use crate::xmpp::ns;
 use crate::xmpp::{Condition, IqType, Stanza, StanzaError, StanzaKind};
 
+use super::admin;
+
 /// The identity and features of the domains with accounts, and whom to write to.
 pub fn server_info(contact: &Contact) -> DiscoInfo {
-    let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CAPS];
+    let mut features = vec![ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CAPS, ns::COMMANDS];
     let of_accounts = im::ROUTES.iter().filter_map(|route| route.feature);
     features.extend(iq::features(Scope::Server).chain(of_accounts));
     features.extend(im::FEATURES);
@@ -52,7 +54,7 @@ pub fn answer(cx: &Cx, scope: Scope, stanza: &Stanza) -> Result<Option<Element>,
     let is_get = stanza.kind == StanzaKind::Iq(IqType::Get);
     let Some(payload) = stanza.iq_payload().filter(|_| is_get) else { return Ok(None) };
     match scope {
-        Scope::Server => answer_server(cx, payload),
+        Scope::Server => answer_server(cx, stanza, payload),
         Scope::RoomService if payload.is("query", ns::DISCO_INFO) => {
             check_no_node(payload)?;
             let mut info = muc::service_disco_info();
@@ -71,9 +73,16 @@ fn check_no_node(payload: &Element) -> Result<(), StanzaError> {
 }
 
 /// A disco request to a domain with accounts.
-fn answer_server(cx: &Cx, payload: &Element) -> Result<Option<Element>, StanzaError> {
+fn answer_server(
+    cx: &Cx,
+    stanza: &Stanza,
+    payload: &Element,
+) -> Result<Option<Element>, StanzaError> {
     if payload.is("query", ns::DISCO_INFO) {
         let node = payload.attr("node");
+        if let Some(info) = node.and_then(|node| admin::command_info(cx, &stanza.from, node)) {
+            return Ok(Some(info?.to_element(node)));
+        }
         let own_caps = format!("{}#{}", ns::CAPS_NODE, cx.caps_ver);
         return match node {
             Some(node) if node != own_caps => Err(Condition::ItemNotFound.into()),
@@ -81,7 +90,11 @@ fn answer_server(cx: &Cx, payload: &Element) -> Result<Option<Element>, StanzaEr
         };
     }
     if payload.is("query", ns::DISCO_ITEMS) {
-        check_no_node(payload)?;
+        if let Some(node) = payload.attr("node") {
+            let items = admin::command_items(cx, stanza, node).ok_or(Condition::ItemNotFound)?;
+            let query = Element::new("query", ns::DISCO_ITEMS).with_attr("node", node);
+            return Ok(Some(items.into_iter().fold(query, Element::with_child)));
+        }
         let mut query = Element::new("query", ns::DISCO_ITEMS);
         for domain in &cx.config.rooms.domains {
             query.push(

@@ -5,6 +5,7 @@
 //! two everything is synchronous: when `handle_input` returns, the output of those bytes is in
 //! the outboxes, and after `commit` it may be written.
 
+mod admin;
 mod control;
 mod disco;
 mod door;
@@ -104,6 +105,8 @@ pub struct Server {
     chain_is_free: bool,
     door: Door,
     drain: Drain,
+    /// The sessions of commands that admins run.
+    commands: admin::Commands,
 }
 
 impl Server {
@@ -138,6 +141,7 @@ impl Server {
             chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
+            commands: admin::Commands::default(),
         };
         server.tell_of_removed();
         Ok(server)
@@ -197,6 +201,7 @@ impl Server {
             accepted_ms: now.mono_ms,
             input_ms: now.mono_ms,
             pinged_ms: None,
+            invitation: None,
             is_login_awaited: true,
             management: None,
             timer_ms: None,
@@ -293,6 +298,7 @@ impl Server {
                     self.finish_chain();
                 }
                 TimerKey::Drain => {}
+                TimerKey::Shutdown => self.shut_down_as_ordered(),
                 TimerKey::Storage => self.probe_storage(),
                 TimerKey::Sweep => self.sweep_storage(),
             }

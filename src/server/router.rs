@@ -166,6 +166,9 @@ impl Server {
             StanzaKind::Iq(IqType::Get | IqType::Set)
                 if stanza.to.as_ref().is_some_and(|to| to.is_bare()) =>
             {
+                if self.handle_command(origin, stanza)? {
+                    return Ok(());
+                }
                 self.answer(origin, Scope::Server, stanza)
             }
             StanzaKind::Presence(_) => Ok(()),

@@ -4,6 +4,7 @@
 use std::mem::swap;
 use std::net::IpAddr;
 
+use crate::accounts::invitations::TokenHash;
 use crate::config::Limits;
 use crate::ids::{ConnId, SessionId};
 use crate::stream::c2s::Negotiation;
@@ -61,6 +62,8 @@ pub struct Session {
     pub input_ms: u64,
     /// When it was last pinged for its silence.
     pub pinged_ms: Option<u64>,
+    /// The invitation that it has shown (XEP-0445 §4), until it has registered with it.
+    pub invitation: Option<TokenHash>,
     /// Counted among the connections before login.
     pub is_login_awaited: bool,
     /// What stream management knows of it, once enabled.

@@ -1,6 +1,7 @@
 //! The life of a client stream in the core: its events, the steps of its negotiation, its
 //! deadlines, its end. The order of an end is here: what the peer is told, then what others are.
 
+use crate::accounts::invitations::TokenHash;
 use crate::cx::Action;
 use crate::ids::{SessionId, Target};
 use crate::iq;
@@ -14,6 +15,7 @@ use crate::xmpp::{
 };
 
 use super::Server;
+use super::admin::is_preauth;
 use super::edge::{self, Edge};
 use super::limits::Counted;
 use super::session::{Hold, Session, xml_limits};
@@ -270,6 +272,7 @@ impl Server {
         let address = session.address;
         let (now_ms, limits) = (self.cx.now.mono_ms, &self.cx.config.limits);
         let what = Counted::Registrations;
+        let invitation = session.invitation;
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
@@ -280,11 +283,19 @@ impl Server {
                 }
                 Err(StanzaError::new(Condition::ResourceConstraint))
             }
+            _ if is_preauth(iq) => {
+                let shown = self.handle_preauth(id, &domain, iq);
+                if shown.is_err() {
+                    self.addresses.count(now_ms, address, what);
+                }
+                shown.map(|()| None)
+            }
             Some("set") => {
                 self.addresses.count(now_ms, address, what);
-                iq::register::handle_unauthenticated(&mut self.cx, &domain, iq)
+                self.register_invited(id, &domain, iq, invitation.as_ref())
             }
-            _ => iq::register::handle_unauthenticated(&mut self.cx, &domain, iq),
+            _ => iq::register::handle_unauthenticated(&mut self.cx, &domain, iq, None)
+                .map(|answer| answer.payload),
         };
         let (kind, payload) = match result {
             Ok(payload) => (IqType::Result, payload),
@@ -297,6 +308,27 @@ impl Server {
         reply.id = iq.attr("id").map(str::to_owned);
         reply.children.extend(payload.map(Node::Element));
         self.cx.out.push_stanza(id, &reply);
+    }
+
+    /// A registration, with the invitation that was shown before it: that is used up by it, and
+    /// makes contacts of inviter and invited where it was meant to (XEP-0401 §5.5).
+    fn register_invited(
+        &mut self,
+        id: SessionId,
+        domain: &BareJid,
+        iq: &Element,
+        invitation: Option<&TokenHash>,
+    ) -> Result<Option<Element>, StanzaError> {
+        let cx = &mut self.cx;
+        let answer = iq::register::handle_unauthenticated(cx, domain, iq, invitation)?;
+        if let Some((inviter, invited)) = &answer.contacts {
+            self.im.befriend(cx, inviter, invited)?;
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.invitation = None;
+            session.negotiation.set_invited(false);
+        }
+        Ok(answer.payload)
     }
 
     /// Ends a stream from our side, or answers its end: the peer is told, then the others, and

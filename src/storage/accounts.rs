@@ -7,9 +7,12 @@ use super::{Storage, StorageError};
 use crate::credentials::{Credentials, ScramKeys};
 use crate::xmpp::BareJid;
 
-/// What is known of an account beside its password: whether it is disabled, when it was made and
-/// last used.
-pub(super) const STATES: &str = "";
+/// What is known of an account beside its password: whether it is disabled (XEP-0133 §4.3).
+pub(super) const STATES: &str = "
+ALTER TABLE account ADD COLUMN is_disabled INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX account_disabled ON account (domain, local) WHERE is_disabled;
+";
 
 impl Storage {
     /// The credentials of an account, or `None` when there is no such account.
@@ -101,8 +104,66 @@ impl Storage {
             self.room_hats_forget(account)?;
             self.archives_forget(account)?;
             self.pep_forget(account)?;
+            self.invitations_forget(account)?;
         }
         Ok(is_removed)
+    }
+
+    /// True when nobody may log in to the account for now; false when there is no such account.
+    pub fn account_is_disabled(&mut self, account: &BareJid) -> Result<bool, StorageError> {
+        let sql = "SELECT 1 FROM account WHERE domain = ?1 AND local = ?2 AND is_disabled";
+        let key = (account.domain(), account.local().unwrap_or_default());
+        Ok(self.read_one(sql, key, |_| Ok(()))?.is_some())
+    }
+
+    /// Lets nobody log in to the account, or its owner again; `false` when there is none such.
+    pub fn account_disable(
+        &mut self,
+        account: &BareJid,
+        is_disabled: bool,
+    ) -> Result<bool, StorageError> {
+        let sql = "UPDATE account SET is_disabled = ?3 WHERE domain = ?1 AND local = ?2";
+        let key = (account.domain(), account.local().unwrap_or_default(), is_disabled);
+        Ok(self.write(sql, key)? > 0)
+    }
+
+    /// How many accounts a domain has, and how many of them are disabled.
+    pub fn accounts_count(&mut self, domain: &str) -> Result<(u32, u32), StorageError> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE is_disabled) FROM account
+                   WHERE domain = ?1";
+        let counts = self.read_one(sql, [domain], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(counts.unwrap_or_default())
+    }
+
+    /// The first `count_max` accounts of a domain, by name.
+    pub fn accounts_of(
+        &mut self,
+        domain: &str,
+        count_max: u32,
+    ) -> Result<Vec<BareJid>, StorageError> {
+        let sql = "SELECT local || '@' || domain FROM account WHERE domain = ?1
+                   ORDER BY local LIMIT ?2";
+        self.addresses(sql, (domain, count_max))
+    }
+
+    /// The same of those that are disabled.
+    pub fn accounts_disabled(
+        &mut self,
+        domain: &str,
+        count_max: u32,
+    ) -> Result<Vec<BareJid>, StorageError> {
+        let sql = "SELECT local || '@' || domain FROM account WHERE domain = ?1 AND is_disabled
+                   ORDER BY local LIMIT ?2";
+        self.addresses(sql, (domain, count_max))
+    }
+
+    fn addresses(
+        &mut self,
+        sql: &'static str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<BareJid>, StorageError> {
+        let texts = self.read_all(sql, params, |row| row.get::<_, String>(0))?;
+        Ok(texts.iter().filter_map(|text| super::values::stored_jid(text)).collect())
     }
 
     /// The number of the account's row, which its other tables refer to.
@@ -114,9 +175,7 @@ impl Storage {
 
     /// All accounts, sorted by domain and name.
     pub fn accounts(&mut self) -> Result<Vec<BareJid>, StorageError> {
-        let sql = "SELECT local || '@' || domain FROM account ORDER BY domain, local";
-        let texts = self.read_all(sql, [], |row| row.get::<_, String>(0))?;
-        Ok(texts.iter().filter_map(|text| super::values::stored_jid(text)).collect())
+        self.addresses("SELECT local || '@' || domain FROM account ORDER BY domain, local", [])
     }
 }
 

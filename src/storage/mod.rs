@@ -55,6 +55,7 @@ pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
 pub use hats::Hat;
+pub use invitations::Invitation;
 pub use offline::{OfflineBounds, OfflineMessage, OfflinePut, OfflineSlice};
 pub use pep::{
     PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, PepSendLast, PepUsage,

@@ -107,6 +107,8 @@ pub struct Negotiation {
     lang: Option<Box<str>>,
     /// Our header of the current stream is sent.
     is_open: bool,
+    /// It has shown an invitation to register an account (XEP-0445 §4).
+    is_invited: bool,
 }
 
 impl Negotiation {
@@ -122,7 +124,13 @@ impl Negotiation {
             host: None,
             lang: None,
             is_open: false,
+            is_invited: false,
         }
+    }
+
+    /// An invitation was shown on this stream, or is used up.
+    pub fn set_invited(&mut self, is_invited: bool) {
+        self.is_invited = is_invited;
     }
 
     /// The TLS handshake is done after STARTTLS.
@@ -162,6 +170,7 @@ impl Negotiation {
             Stage::Login(_) => features::Before {
                 starttls: (!self.is_secure).then_some(self.needs_tls(cx)),
                 has_registration: self.has_registration(cx),
+                takes_invitations: !self.needs_tls(cx),
                 bindings: &self.bindings,
             }
             .write(&cx.config.limits),
@@ -286,6 +295,13 @@ impl Negotiation {
             {
                 Ok(Step::Stanza(stanza))
             }
+            Stage::Login(login)
+                if login.is_idle()
+                    && !self.needs_tls(cx)
+                    && is_request(&["get", "set"], "preauth", ns::PREAUTH) =>
+            {
+                Ok(Step::Stanza(stanza))
+            }
             Stage::Bind(_) if is_request(&["set"], "bind", ns::BIND) => {
                 Ok(self.bind(cx, session, &stanza))
             }
@@ -302,6 +318,7 @@ impl Negotiation {
     fn has_registration(&self, cx: &Cx) -> bool {
         !self.needs_tls(cx)
             && match cx.config.registration.in_band {
+                _ if self.is_invited => true,
                 InBand::Off => false,
                 InBand::Loopback => self.is_loopback,
                 InBand::Anyone => true,

@@ -18,6 +18,8 @@ pub struct Before<'a> {
     pub starttls: Option<bool>,
     /// In-band registration (XEP-0077 §8).
     pub has_registration: bool,
+    /// Registration with an invitation (XEP-0445 §3).
+    pub takes_invitations: bool,
     /// What can be bound; empty: no -PLUS mechanism.
     pub bindings: &'a ChannelBindings,
 }
@@ -29,6 +31,9 @@ impl Before<'_> {
         if let Some(is_required) = self.starttls {
             let required = is_required.then(|| Element::new("required", ns::TLS));
             features.push(Element::new("starttls", ns::TLS).with_child_opt(required));
+        }
+        if self.takes_invitations {
+            features.push(Element::new("register", ns::IBR_TOKEN));
         }
         if self.has_registration {
             features.push(Element::new("register", ns::REGISTER_FEATURE));

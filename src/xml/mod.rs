@@ -4,6 +4,7 @@
 //! a root element whose children arrive one by one.
 
 mod declaration;
+pub mod document;
 pub mod element;
 mod fragment;
 mod guard;

@@ -166,3 +166,9 @@ pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
 pub const BOOKMARKS_STORAGE: &str = "storage:bookmarks";
 /// XEP-0157
 pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// Administration of a service (XEP-0133): FORM_TYPE, and the beginning of its nodes.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// Registration with an invitation as a stream feature (XEP-0445 §3).
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// FORM_TYPE of an invitation (XEP-0401 §5.1).
+pub const INVITATION: &str = "urn:xmpp:invite#invitation";

@@ -306,7 +306,7 @@ impl Client {
                 self.close();
             }
             State::FeaturesAfterLogin if self.binds && self.full_jid.is_some() => {
-                self.state = State::Ready
+                self.state = State::Ready;
             }
             State::FeaturesAfterLogin if element.is("features", ns::STREAMS) => {
                 if !self.binds {

@@ -2,6 +2,7 @@
 //! and the rules of layers and style. One crate, so that it links once.
 #![forbid(unsafe_code)]
 
+mod admin_command;
 mod advisories;
 mod answers;
 mod client;

@@ -98,8 +98,17 @@ fn value(expected: &str, actual: Option<&str>, captures: &mut Captures) -> bool 
             captures.insert(name.to_owned(), actual.to_owned());
             true
         }
-        (_, Some(actual)) => expected == actual,
+        (_, Some(actual)) => expected == actual || around(expected, actual, captures).is_some(),
     }
+}
+
+/// One `{capture x}` with fixed text before or behind it.
+fn around(expected: &str, actual: &str, captures: &mut Captures) -> Option<()> {
+    let (before, rest) = expected.split_once("{capture ")?;
+    let (name, behind) = rest.split_once('}')?;
+    let caught = actual.strip_prefix(before)?.strip_suffix(behind)?;
+    captures.insert(name.trim().to_owned(), caught.to_owned());
+    Some(())
 }
 
 /// Parses what a script says: elements in the context of a client stream.
@@ -200,5 +209,9 @@ mod tests {
         assert!(captures.is_empty());
         assert!(matches(&expected, &one("<iq id='1' type='result'/>"), &mut captures));
         assert_eq!(captures["id"], "1");
+        let expected = one("<iq id='a-{capture id}-z'/>");
+        assert!(!matches(&expected, &one("<iq id='a-2-y'/>"), &mut captures));
+        assert!(matches(&expected, &one("<iq id='a-2-z'/>"), &mut captures));
+        assert_eq!(captures["id"], "2");
     }
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::outbound::{TooHigh, Undelivered};
+use crate::xmpp::PresenceType;
 
 /// Pushes a chat message with this body.
 fn push(out: &mut Outboxes, id: SessionId, body: &str) {
@@ -209,7 +210,7 @@ fn what_is_not_urgent_waits_for_what_is() {
     let id = out.open();
     let presence = |out: &mut Outboxes| {
         let from = Jid::parse("a@c.example/r").unwrap();
-        let kind = StanzaKind::Presence(crate::xmpp::PresenceType::Available);
+        let kind = StanzaKind::Presence(PresenceType::Available);
         out.push_envelope(id, &Envelope::new(&Stanza::new(kind, from, None)), b"");
     };
     out.set_active(id, false);

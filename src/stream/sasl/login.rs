@@ -322,18 +322,27 @@ impl Login {
         // What the client asks for itself goes before what is due.
         self.inline.token = self.inline.token.or(next);
         let data = ht::answer(&token.token, binding);
-        Ok(self.grant(cx, account.clone(), Some(data)))
+        self.grant(cx, account, Some(data))
     }
 
-    /// The login has succeeded. A token that cannot be stored is not given; that is no reason to
-    /// refuse somebody who has proved who they are.
-    fn grant(&mut self, cx: &mut Cx, account: BareJid, data: Option<Vec<u8>>) -> Answer {
+    /// Somebody has proved who they are: the login has succeeded, unless the account is disabled
+    /// (RFC 6120 §6.5.2), which nobody else learns. A token that cannot be stored is not given:
+    /// that is no reason to refuse the login.
+    fn grant(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        data: Option<Vec<u8>>,
+    ) -> Result<Answer, Failure> {
+        if cx.storage.account_is_disabled(account).map_err(temporary)? {
+            return Err(Condition::AccountDisabled.into());
+        }
         let inline = std::mem::take(&mut self.inline);
         let token = match (inline.client, inline.token) {
-            (Some(client), Some(kind)) => tokens::issue(cx, &account, &client, kind).ok(),
+            (Some(client), Some(kind)) => tokens::issue(cx, account, &client, kind).ok(),
             _ => None,
         };
-        Answer::Success(Box::new(Granted { account, data, inline, token }))
+        Ok(Answer::Success(Box::new(Granted { account: account.clone(), data, inline, token })))
     }
 
     /// `client-first-message`: the salt and the nonce go out.
@@ -376,7 +385,10 @@ impl Login {
             if is_current { Ok(data) } else { Err(Condition::NotAuthorized.into()) }
         });
         match (checked, account) {
-            (Ok(data), Some(account)) => Ok(self.grant(cx, account, Some(data.into_bytes()))),
+            (Ok(data), Some(account)) => {
+                let granted = self.grant(cx, &account, Some(data.into_bytes()));
+                granted.map_err(Rejection::of(&Some(account)))
+            }
             (Ok(_), None) => Err(Condition::NotAuthorized.into()),
             (Err(failure), account) => Err(Rejection { failure, account }),
         }
@@ -395,7 +407,9 @@ impl Login {
             credentials.verify(&message.password) && is_known
         });
         match (checked, account) {
-            (Ok(true), Some(account)) => Ok(self.grant(cx, account, None)),
+            (Ok(true), Some(account)) => {
+                self.grant(cx, &account, None).map_err(Rejection::of(&Some(account)))
+            }
             (Ok(_), account) => {
                 Err(Rejection { failure: Condition::NotAuthorized.into(), account })
             }

@@ -93,6 +93,8 @@ impl ChannelBindings {
 pub enum Condition {
     /// §6.5.1
     Aborted,
+    /// §6.5.2
+    AccountDisabled,
     /// §6.5.3
     CredentialsExpired,
     /// §6.5.4
@@ -116,6 +118,7 @@ impl Condition {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aborted => "aborted",
+            Self::AccountDisabled => "account-disabled",
             Self::CredentialsExpired => "credentials-expired",
             Self::EncryptionRequired => "encryption-required",
             Self::IncorrectEncoding => "incorrect-encoding",

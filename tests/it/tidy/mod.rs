@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("xmpp", 0),
     ("accounts", 1),
     ("blocks", 1),
+    ("portable", 1),
     ("certs", 1),
     ("config", 1),
     ("credentials", 1),
