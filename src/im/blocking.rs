@@ -225,7 +225,12 @@ impl Im {
     }
 
     /// Whether an account, connected or not, blocks an address.
-    fn blocks(&mut self, cx: &mut Cx, account: &BareJid, other: &Jid) -> Result<bool, StanzaError> {
+    pub(super) fn blocks(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        other: &Jid,
+    ) -> Result<bool, StanzaError> {
         if self.accounts.contains_key(account) {
             self.read_blocks(cx, account)?;
             return Ok(cx.blocks.has_blocked(account, other));
@@ -308,6 +313,15 @@ impl Im {
             }
         }
     }
+}
+
+/// True when one of the two has blocked the other, so that neither hears of the other's presence
+/// (§3.3). For what goes to sessions without being delivered one by one: the lists of available
+/// sessions are all in `cx.blocks`.
+pub(super) fn are_apart(cx: &Cx, one: &Jid, other: &Jid) -> bool {
+    let blocks = &cx.blocks;
+    !blocks.is_empty()
+        && (blocks.has_blocked(&one.to_bare(), other) || blocks.has_blocked(&other.to_bare(), one))
 }
 
 /// Unavailable presence of a session.

@@ -8,6 +8,14 @@
 //! address, and who wants to know names can ask registration for them. What is not kept is refused
 //! with the same answer: a full store, a chat state, `no-store`.
 //!
+//! An iq to a session is given to it whoever sends it. §8.5.3.1 has servers refuse what comes from
+//! somebody whom the account does not let see its presence (it SHOULD NOT be delivered); no server
+//! in use does, and clients rest on that: who has got a full address with a message, or in a room
+//! that shows addresses, is offered a file or a call there, and the requests go in both directions
+//! before anybody has shown presence to anybody. What the section wants to prevent stays small:
+//! whether a session is there is told to those who know its resource, which the server makes of
+//! chance when it is let; whom the account has blocked learns nothing (XEP-0191 §3.3).
+//!
 //! The service that answers iqs to a bare address is not here: see `ROUTES`.
 
 use crate::cx::Cx;

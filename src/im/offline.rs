@@ -10,7 +10,7 @@
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::storage::{OfflineBounds, OfflineMessage, OfflinePut};
-use crate::xml::Node;
+use crate::xml::{Element, Node};
 use crate::xmpp::delay::{delay, is_delay_by};
 use crate::xmpp::{BareJid, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
@@ -39,7 +39,9 @@ impl Im {
         stamp(&mut stanza, account, unix_ms);
         let mut xml = Vec::with_capacity(512);
         stanza.write(&mut xml);
-        let message = OfflineMessage { unix_ms, sender: stanza.from.to_string(), xml };
+        let is_archived = is_archived(&stanza, account);
+        let message =
+            OfflineMessage { unix_ms, sender: stanza.from.to_string(), xml, is_archived };
         let limits = &cx.config.limits;
         let bounds = OfflineBounds {
             messages_max: limits.offline_messages,
@@ -62,8 +64,15 @@ impl Im {
         Ok(())
     }
 
-    /// Forgets what was kept: a client that binds by XEP-0386 (§3.2) finds it in the archive.
-    pub fn clear_offline(&mut self, _: &mut Cx, _: &BareJid) {}
+    /// Forgets what was kept and is archived too: a client that binds by XEP-0386 (§3.2) finds it in
+    /// the archive. The rest is delivered, or it would be lost.
+    pub fn clear_offline(&mut self, cx: &mut Cx, account: &BareJid) {
+        if cx.storage.offline_remove_archived(account).is_err() {
+            // It comes twice then; clients know the archive's id of it.
+            log::warn!("{account}: what waits for it is delivered, though it is archived");
+        }
+    }
+
     /// True when some session is to get more of what was kept.
     pub fn has_backlog(&self) -> bool {
         !self.awaiting.is_empty()
@@ -159,6 +168,13 @@ pub(super) fn take_forged_delays(stanza: &mut Stanza, account: &BareJid) {
     stanza.children.retain(|node| !is_delay_by(node, account.domain()));
 }
 
+/// Whether the archive of the account has a message: it says so itself, since the archive has put
+/// its id there, and nobody else's is left there in the account's name (XEP-0359 §3).
+fn is_archived(stanza: &Stanza, account: &BareJid) -> bool {
+    let is_id = |child: &Element| child.is("stanza-id", ns::SID);
+    stanza.elements().any(|child| is_id(child) && child.attr("by") == Some(account.as_str()))
+}
+
 /// Which messages are kept (XEP-0160 §3): normal and chat, but nothing that is a chat state and no
 /// more, and nothing that its sender does not want to be kept (XEP-0334 §4.2) nor has to be. One
 /// that is not to be kept permanently is kept: it is gone when it is delivered (§3.3 there).
@@ -174,7 +190,7 @@ fn is_kept(stanza: &Stanza) -> bool {
 
 /// A chat state, with nothing beside it but what never stands for itself (XEP-0085 §5.1).
 fn is_chat_state(stanza: &Stanza) -> bool {
-    let is_state = |child: &crate::xml::Element| child.ns == ns::CHAT_STATES;
+    let is_state = |child: &Element| child.ns == ns::CHAT_STATES;
     stanza.elements().any(is_state)
         && stanza.elements().all(|child| {
             is_state(child)
@@ -186,7 +202,6 @@ fn is_chat_state(stanza: &Stanza) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xml::Element;
 
     /// XEP-0160 §3, XEP-0334 §4.
     #[test]

@@ -13,6 +13,7 @@ use crate::outbound::{Envelope, to_attribute};
 use crate::xml::writer::write_attr;
 use crate::xmpp::{BareJid, Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns};
 
+use super::blocking::are_apart;
 use super::contacts::Contacts;
 use super::probe::read_presence;
 use super::{Im, Presence, Session};
@@ -89,6 +90,8 @@ impl Im {
         presence.check_can_be_kept()?;
         let Some(session) = self.sessions.get(&id) else { return Ok(()) };
         let (account, is_initial) = (session.account.clone(), session.presence.is_none());
+        // From now on those who write straight to its sessions look there (XEP-0191).
+        self.read_blocks(cx, &account)?;
         let contacts = self.contacts(cx, &account)?;
         let (visible, requests) = match is_initial {
             true => (self.find_visible(cx, &account, &contacts)?, cx.storage.requests(&account)?),
@@ -107,7 +110,10 @@ impl Im {
             // §3.1.3: whenever a resource becomes available, until they are answered.
             let kind = StanzaKind::Presence(PresenceType::Subscribe);
             for request in requests.iter().filter_map(|xml| read_presence(xml.as_bytes(), kind)) {
-                cx.out.push_stanza(id, &request);
+                // Who was blocked meanwhile asks no more (XEP-0191 §3.3).
+                if !cx.blocks.has_blocked(&account, &request.from) {
+                    cx.out.push_stanza(id, &request);
+                }
             }
         }
         // XEP-0160 §2: what was kept comes after what is told of the others.
@@ -208,7 +214,8 @@ impl Im {
     }
 
     /// The one way from a session's broadcast to its subscribers, in the order of their addresses:
-    /// to the available resources of an account here, to the bare address elsewhere (§4.2.2).
+    /// to the available resources of an account here, to the bare address elsewhere (§4.2.2). Who
+    /// has blocked the other is not told, and does not tell (XEP-0191 §3.3).
     fn tell_subscribers(
         &self,
         cx: &mut Cx,
@@ -219,13 +226,19 @@ impl Im {
         let mut to = Vec::new();
         for contact in contacts.subscribers() {
             if !cx.config.is_account_domain(contact.domain()) {
+                if are_apart(cx, &presence.from, contact.as_jid()) {
+                    continue;
+                }
                 let mut presence = presence.clone();
                 presence.to = Some(contact.clone().into());
                 cx.route(presence);
                 continue;
             }
             to.clear();
-            for (id, ..) in self.available_in(contact) {
+            for (id, session, _) in self.available_in(contact) {
+                if are_apart(cx, &presence.from, &session.full_jid) {
+                    continue;
+                }
                 if to.is_empty() {
                     write_attr(&mut to, "to", contact.as_str());
                 }
@@ -250,7 +263,7 @@ impl Im {
         });
         let is_account = target.local().is_some() && cx.config.is_account_domain(target.domain());
         if !is_account {
-            if !has_heard {
+            if !has_heard && !are_apart(cx, &presence.from, target) {
                 let mut presence = presence.clone();
                 presence.to = Some(target.clone());
                 cx.route(presence);
@@ -260,7 +273,8 @@ impl Im {
         let to = to_attribute(target);
         for (id, session) in self.sessions_for_presence(target) {
             // The broadcast is for available sessions only.
-            if !has_heard || session.presence.is_none() {
+            let is_due = !has_heard || session.presence.is_none();
+            if is_due && !are_apart(cx, &presence.from, &session.full_jid) {
                 cx.out.push_envelope(id, envelope, &to);
             }
         }

@@ -12,6 +12,7 @@ use crate::ids::SessionId;
 use crate::xml;
 use crate::xmpp::{BareJid, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns};
 
+use super::blocking::are_apart;
 use super::contacts::Contacts;
 use super::{Im, Presence};
 
@@ -92,7 +93,7 @@ impl Im {
     }
 
     /// §4.2.2, §4.3.1: asks those elsewhere, on behalf of the account; `visible` ones are shown to
-    /// the session at once.
+    /// the session at once. Nobody who is blocked is asked or shown (XEP-0191 §3.3).
     pub(super) fn probe_contacts(
         &self,
         cx: &mut Cx,
@@ -102,12 +103,16 @@ impl Im {
     ) {
         let Some(session) = self.sessions.get(&id) else { return };
         for contact in visible {
-            for (_, _, presence) in self.available_in(contact) {
-                cx.out.push_envelope(id, &presence.envelope, &session.to);
+            for (_, other, presence) in self.available_in(contact) {
+                if !are_apart(cx, &session.full_jid, &other.full_jid) {
+                    cx.out.push_envelope(id, &presence.envelope, &session.to);
+                }
             }
         }
         for contact in contacts.subscribed_to() {
-            if !cx.config.is_account_domain(contact.domain()) {
+            if !cx.config.is_account_domain(contact.domain())
+                && !are_apart(cx, &session.full_jid, contact.as_jid())
+            {
                 let kind = StanzaKind::Presence(PresenceType::Probe);
                 let to: Jid = contact.clone().into();
                 let id = cx.random_hex(8);

@@ -16,6 +16,7 @@ use crate::outbound::{Envelope, to_attribute};
 use crate::storage::{RosterItem, RosterVersion};
 use crate::xmpp::{BareJid, Jid, PresenceType, Stanza, StanzaError, StanzaKind};
 
+use super::blocking::are_apart;
 use super::standing::{Reaction, Standing, Word};
 use super::{Im, roster};
 
@@ -254,7 +255,8 @@ impl Im {
         }
     }
 
-    /// Sends the presence of each available session to a contact, or that it is gone.
+    /// Sends the presence of each available session to a contact, or that it is gone; nothing of it
+    /// to one that was blocked, which was told then that they are gone (XEP-0191 §3.3).
     pub(super) fn show_presence(
         &mut self,
         cx: &mut Cx,
@@ -263,6 +265,9 @@ impl Im {
         kind: PresenceType,
     ) {
         for (_, session, presence) in self.available_in(account) {
+            if are_apart(cx, &session.full_jid, contact.as_jid()) {
+                continue;
+            }
             let mut shown = match kind {
                 PresenceType::Available => presence.to_stanza(&session.full_jid),
                 _ => Stanza::new(StanzaKind::Presence(kind), session.full_jid.clone(), None),

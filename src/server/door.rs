@@ -4,7 +4,9 @@
 //! let in at the pace at which the clients read.
 //!
 //! A session whose next stanza is such a join is not read on before that is handled: what one
-//! session sends keeps its order. Who waits is let in in the order of asking, and with them wait
+//! session sends keeps its order. The join is not counted as handled before it is (XEP-0198 §4): a
+//! session that loses its connection at the door is kept like any other, and its client sends the
+//! join again when it is back. Who waits is let in in the order of asking, and with them wait
 //! only joins into rooms that are as large. Clients that do not read hold nobody up for long: when
 //! nobody was let in for [`PATIENCE_MS`] the next one is, regardless, and whoever has still not
 //! read what waited for it when patience ended the last time is cut, the largest outbox first,
@@ -60,6 +62,7 @@ impl Server {
     pub(super) fn wait_at_door(&mut self, id: SessionId, stanza: Stanza) {
         if self.drain.has_begun() {
             self.reply_error(Target::Local(id), &stanza, muc::refusal_of_join());
+            self.count_handled(id);
             return;
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -100,6 +103,7 @@ impl Server {
             self.open_door(id);
             self.begin_chain();
             self.handle_one(Target::Local(id), stanza);
+            self.count_handled(id);
             self.finish_chain();
             has_let_in = true;
             self.door.stalled_ms = Some(now_ms);
@@ -108,6 +112,15 @@ impl Server {
             self.door.stalled_ms = None;
         }
         has_let_in
+    }
+
+    /// The connection that a join came by is lost: the join is forgotten, since it comes again.
+    pub(super) fn leave_door(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(ticket) = session.ticket.take() {
+            self.door.forget(ticket);
+            session.hold = Hold::None;
+        }
     }
 
     /// The session is read on.
@@ -126,6 +139,7 @@ impl Server {
             self.open_door(id);
             self.begin_chain();
             self.reply_error(Target::Local(id), &stanza, muc::refusal_of_join());
+            self.count_handled(id);
             self.finish_chain();
         }
         self.door.stalled_ms = None;

@@ -153,7 +153,13 @@ impl Server {
         element: &Element,
     ) -> Result<(), StreamError> {
         let reply = match (&*element.name, self.handled(id)) {
-            ("enable", _) => self.enable_management(id, element),
+            ("enable", None) => self.enable_management(id, element),
+            // §3: a second time is a stream error by the text, and `<failed/>` by its example.
+            ("enable", Some(_)) => {
+                self.push_element(id, &failed(UNEXPECTED));
+                return Err(StreamError::new(StreamCondition::PolicyViolation)
+                    .with_text("stream management is enabled already"));
+            }
             // It has a resource.
             ("resume", _) => failed(UNEXPECTED),
             ("r", Some(handled)) => answer(handled),
@@ -262,16 +268,20 @@ impl Server {
     pub(super) fn detach(&mut self, id: SessionId, reason: &str) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
         let resumption = session.management.as_ref().and_then(|m| m.resumption.as_ref());
-        let is_bound = session.hold == Hold::None && session.full_jid.is_some();
+        let is_bound =
+            matches!(session.hold, Hold::None | Hold::Door) && session.full_jid.is_some();
         let Some(resumption) = resumption.filter(|_| is_bound && !self.drain.has_begun()) else {
             return false;
         };
+        let seconds = resumption.seconds;
         if !self.cx.out.detach(id) {
             return false;
         }
+        self.leave_door(id);
+        let Some(session) = self.sessions.get_mut(id) else { return false };
         let address = session.address;
         log::debug!("connection lost, session kept: address={address} reason={reason}");
-        session.hold = Hold::Detached(self.cx.now.mono_ms + resumption.seconds * 1000);
+        session.hold = Hold::Detached(self.cx.now.mono_ms + seconds * 1000);
         session.parser = StreamParser::new(xml_limits(&self.cx.config.limits, true));
         session.is_pending = false;
         session.pinged_ms = None;
@@ -307,17 +317,30 @@ impl Server {
         let session = self.sessions.get(id);
         let is_present = session.is_some_and(|session| session.conn.is_some());
         let is_managed = session.is_some_and(|session| session.management.is_some());
-        for Undelivered { xml, queued_unix_ms } in self.cx.out.take_undelivered(id) {
-            let mut was_given = false;
-            let elements = match is_for_others(&xml) {
-                true => read_fragment(&xml, ns::CLIENT),
-                false => Vec::new(),
-            };
-            for stanza in elements.into_iter().filter_map(edge::written_stanza) {
-                was_given |= self.redeliver_one(stanza, queued_unix_ms);
-            }
+        for undelivered in self.cx.out.take_undelivered(id) {
+            let was_given = self.redeliver_written(&undelivered);
             self.cx.out.stanzas_dropped += u64::from(!was_given && is_present && !is_managed);
+            if was_given {
+                self.chain_redelivered.push(undelivered);
+            }
         }
+    }
+
+    /// The commit failed that the redelivery of these rested on: once more. What cannot be kept now
+    /// goes back to who sent it.
+    pub(super) fn redeliver_again(&mut self) {
+        for undelivered in std::mem::take(&mut self.turn_redelivered) {
+            self.redeliver_written(&undelivered);
+        }
+    }
+
+    /// False: it is of no use to anybody else.
+    fn redeliver_written(&mut self, Undelivered { xml, queued_unix_ms }: &Undelivered) -> bool {
+        if !is_for_others(xml) {
+            return false;
+        }
+        let stanzas = read_fragment(xml, ns::CLIENT).into_iter().filter_map(edge::written_stanza);
+        stanzas.fold(false, |given, stanza| self.redeliver_one(stanza, *queued_unix_ms) | given)
     }
 
     /// False: it is of no use to anybody else.
@@ -345,6 +368,7 @@ impl Server {
         let is_amid_stanza = self.cx.out.get(old).is_some_and(|outbox| outbox.is_amid_stanza());
         self.cx.out.move_to(old, id);
         self.sessions.swap_connections(id, old);
+        self.leave_door(old);
         if let Some(session) = self.sessions.get_mut(old) {
             log::debug!("session resumed: address={}", session.address);
             session.hold = Hold::None;

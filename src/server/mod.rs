@@ -28,7 +28,7 @@ use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
 use crate::iq::{self, Scope};
 use crate::muc::Muc;
-use crate::outbound::Outbox;
+use crate::outbound::{Outbox, Undelivered};
 use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
 use crate::timers::TimerKey;
@@ -95,6 +95,10 @@ pub struct Server {
     resumed: Vec<SessionId>,
     /// Sessions that nobody has resumed in time: what they had handled.
     expired: Expired,
+    /// What ended sessions had not got, and was given to others or kept: in the current chain, and
+    /// in this turn where that depends on the commit.
+    chain_redelivered: Vec<Undelivered>,
+    turn_redelivered: Vec<Undelivered>,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
@@ -135,6 +139,8 @@ impl Server {
             logins_awaited: 0,
             resumed: Vec::new(),
             expired: Expired::default(),
+            chain_redelivered: Vec::new(),
+            turn_redelivered: Vec::new(),
             chain_wrote: false,
             turn_wrote: false,
             sweeps: false,
@@ -384,6 +390,7 @@ impl Server {
             self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
         }
         if self.cx.storage.commit().is_ok() {
+            self.turn_redelivered.clear();
             self.ask_acknowledgements();
             self.cx.out.commit_turn();
             return;
@@ -402,6 +409,7 @@ impl Server {
             self.leave(id);
             self.forget_if_detached(id);
         }
+        self.redeliver_again();
         self.finish_chain();
         self.cx.out.commit_turn();
         self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);

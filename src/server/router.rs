@@ -59,7 +59,9 @@ impl Server {
         self.turn_wrote |= self.chain_wrote;
         if self.chain_wrote || self.turn_wrote && !self.chain_is_free {
             self.cx.out.taint_handler();
+            self.turn_redelivered.append(&mut self.chain_redelivered);
         }
+        self.chain_redelivered.clear();
     }
 
     /// Hands one stanza to its handler, and answers its error.

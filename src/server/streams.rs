@@ -111,7 +111,10 @@ impl Server {
         let lang = self.sessions.get(id).and_then(|session| session.negotiation.lang());
         let origin = Target::Local(id);
         match edge::stanza_of(element, full_jid, lang)? {
-            Edge::Stanza(stanza) if self.must_wait(&stanza) => self.wait_at_door(id, stanza),
+            Edge::Stanza(stanza) if self.must_wait(&stanza) => {
+                self.wait_at_door(id, stanza);
+                return Ok(());
+            }
             Edge::Stanza(stanza) => self.handle_one(origin, stanza),
             Edge::Refused(stanza, error) => self.reply_error(origin, &stanza, error),
         }

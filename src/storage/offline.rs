@@ -24,6 +24,10 @@ CREATE INDEX offline_account ON offline (account, unix_ms, id, bytes);
 CREATE INDEX offline_time ON offline (unix_ms);
 ";
 
+/// Whether the archive of the account has a message as well.
+pub(super) const ARCHIVED: &str =
+    "ALTER TABLE offline ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;";
+
 /// Old rows that are removed with one new message.
 const EXPIRED_ROWS_MAX: i64 = 64;
 
@@ -36,6 +40,8 @@ pub struct OfflineMessage {
     pub sender: String,
     /// The serialised stanza.
     pub xml: Vec<u8>,
+    /// The account's archive has it as well.
+    pub is_archived: bool,
 }
 
 /// How much may wait for one account; 0: any number.
@@ -102,9 +108,9 @@ impl Storage {
             (bounds.oldest_ms, EXPIRED_ROWS_MAX),
         )?;
         self.write(
-            "INSERT INTO offline (account, unix_ms, sender, bytes, stanza)
-             VALUES (?1, ?2, ?3, length(?4), ?4)",
-            params![id, message.unix_ms, message.sender, message.xml],
+            "INSERT INTO offline (account, unix_ms, sender, bytes, stanza, archived)
+             VALUES (?1, ?2, ?3, length(?4), ?4, ?5)",
+            params![id, message.unix_ms, message.sender, message.xml, message.is_archived],
         )?;
         Ok(OfflinePut::Kept)
     }
@@ -119,7 +125,7 @@ impl Storage {
         let mut slice = OfflineSlice::default();
         let mut bytes = 0;
         self.read_some(
-            "SELECT o.unix_ms, o.id, o.bytes, o.sender, o.stanza
+            "SELECT o.unix_ms, o.id, o.bytes, o.sender, o.stanza, o.archived
              FROM account a JOIN offline o ON o.account = a.id
              WHERE a.domain = ?1 AND a.local = ?2 AND o.unix_ms >= ?3
              ORDER BY o.unix_ms, o.id",
@@ -131,13 +137,23 @@ impl Storage {
                 if !slice.has_more {
                     let unix_ms = row.get(0)?;
                     slice.last = (unix_ms, row.get(1)?);
-                    let (sender, xml) = (row.get(3)?, row.get(4)?);
-                    slice.messages.push(OfflineMessage { unix_ms, sender, xml });
+                    let (sender, xml, is_archived) = (row.get(3)?, row.get(4)?, row.get(5)?);
+                    slice.messages.push(OfflineMessage { unix_ms, sender, xml, is_archived });
                 }
                 Ok(!slice.has_more)
             },
         )?;
         Ok(slice)
+    }
+
+    /// Removes what the account's archive has as well.
+    pub fn offline_remove_archived(&mut self, account: &BareJid) -> Result<(), StorageError> {
+        self.write(
+            "DELETE FROM offline WHERE archived
+             AND account = (SELECT id FROM account WHERE domain = ?1 AND local = ?2)",
+            (account.domain(), account.local().unwrap_or_default()),
+        )?;
+        Ok(())
     }
 
     /// Removes what a slice holds, and what was too old to be in it.
@@ -170,7 +186,8 @@ mod tests {
     }
 
     fn message(unix_ms: i64, xml: &str) -> OfflineMessage {
-        OfflineMessage { unix_ms, sender: "romeo@localhost/o".to_owned(), xml: xml.into() }
+        let (sender, xml) = ("romeo@localhost/o".to_owned(), xml.into());
+        OfflineMessage { unix_ms, sender, xml, is_archived: false }
     }
 
     fn texts(slice: &OfflineSlice) -> Vec<&str> {
@@ -194,6 +211,20 @@ mod tests {
         assert_eq!((texts(&slice), slice.has_more), (vec!["<c/>"], false));
         storage.offline_remove(&juliet, &slice).expect("removed");
         assert_eq!(storage.offline_slice(&juliet, 0, 9), Ok(OfflineSlice::default()));
+    }
+
+    #[test]
+    fn only_what_is_archived_is_cleared() {
+        let mut storage = Storage::memory();
+        let juliet = juliet(&mut storage);
+        for (unix_ms, is_archived) in [(1, true), (2, false), (3, true)] {
+            let message = OfflineMessage { is_archived, ..message(unix_ms, "<a/>") };
+            let put = storage.offline_put(&juliet, &message, BOUNDS);
+            assert_eq!(put, Ok(OfflinePut::Kept));
+        }
+        storage.offline_remove_archived(&juliet).expect("removed");
+        let slice = storage.offline_slice(&juliet, 0, 100).expect("read");
+        assert_eq!(slice.messages, [message(2, "<a/>")]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     pep::SCHEMA,
     tokens::SCHEMA,
     invitations::SCHEMA,
+    offline::ARCHIVED,
 ];
 
 const FIRST: &str = "

@@ -1,6 +1,7 @@
 //! Sessions that lose their connections (XEP-0198): everything arrives once and in order, whatever
 //! is cut when; silence counts as loss; what is kept for those away is bounded.
 
+use tercet::storage::Fault;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
@@ -165,4 +166,20 @@ fn a_connection_cut_in_the_middle_of_a_stanza() {
     party.receive(romeo, &format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='1'/>"));
     assert_eq!(number(&party.receive(romeo, "<message/>")), Some(0));
     assert_eq!(number(&party.receive(romeo, "<message/>")), Some(1));
+}
+
+/// What an ended session had not got was kept in a turn whose commit failed: it is not lost, and as
+/// nothing can be kept now, it goes back.
+#[test]
+fn what_could_not_be_kept_goes_back() {
+    let mut party = in_process("", &["romeo", "juliet"]);
+    let juliet = party.login("juliet");
+    let (romeo, _) = login(&mut party, "romeo/r");
+    party.cut(romeo);
+    party.send(juliet, &message(0));
+    party.fence(juliet);
+    party.server().storage().inject(Fault::LoseCommit(1));
+    party.pass(300_000);
+    party.receive(juliet, "<message type='error' id='m0'/>");
+    party.check_residue();
 }

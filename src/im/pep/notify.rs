@@ -129,11 +129,12 @@ impl Im {
         audience.sessions.extend(self.listeners(account, &node.name));
         let contacts = self.contacts(cx, account)?;
         for contact in contacts.subscribers() {
-            let listeners = self.listeners(contact, &node.name);
-            if !listeners.is_empty()
-                && check_contact(cx, account, node, contact, true).is_ok()
-                && self.pep_may_tell(cx, account, contact.as_jid())
-            {
+            let mut listeners = self.listeners(contact, &node.name);
+            if !listeners.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
+                listeners.retain(|&id| {
+                    let full_jid = self.sessions.get(&id).map(|session| session.full_jid.clone());
+                    full_jid.is_some_and(|jid| self.pep_may_tell(cx, account, &jid))
+                });
                 audience.sessions.extend(listeners);
             }
         }
@@ -167,9 +168,9 @@ impl Im {
 
     /// `false`: one of the two has blocked the other (XEP-0163 §4.3.3, XEP-0191).
     fn pep_may_tell(&mut self, cx: &mut Cx, account: &BareJid, recipient: &Jid) -> bool {
-        let kind = StanzaKind::Message(MessageType::Headline);
-        let head = Stanza::new(kind, account.as_jid().clone(), Some(recipient.clone()));
-        self.check_received(cx, &recipient.to_bare(), &head).unwrap_or(false)
+        let blocks_recipient = self.blocks(cx, account, recipient);
+        matches!(blocks_recipient, Ok(false))
+            && matches!(self.blocks(cx, &recipient.to_bare(), account.as_jid()), Ok(false))
     }
 
     /// A session has begun to listen to `nodes`: it gets the last item of each, of its own account

@@ -1,7 +1,7 @@
 //! Joins into a large room wait while much waits to be written, but not for clients that do not
 //! read; nothing else does, and what one session sends keeps its order.
 
-use crate::client::Item;
+use crate::client::{Client, Item};
 use crate::inproc::InProcess;
 use crate::party::{Party, Who, Windows, describe, in_process};
 
@@ -208,4 +208,40 @@ fn who_goes_while_its_join_waits_is_forgotten() {
     let all = scene.all_that_came(late);
     assert!(all.contains("code='110'") && !all.contains(&format!("late{gone}")), "{all}");
     scene.party.check_residue();
+}
+
+/// A join is not counted before it is let in: a client that comes back sends it again (XEP-0198
+/// §5), whether the server has noticed that the connection is gone or not.
+#[test]
+fn who_waits_and_loses_its_connection_joins_when_it_is_back() {
+    for is_noticed in [true, false] {
+        let mut scene = Scene::new(2);
+        let (first, lost) = (scene.late[0], scene.late[1]);
+        scene.party.send(lost, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = scene.party.receive(lost, "<enabled xmlns='urn:xmpp:sm:3'>{etc}</enabled>");
+        let id = enabled.attr("id").expect("an id").to_owned();
+        scene.knock(first);
+        scene.knock(lost);
+        if is_noticed {
+            scene.party.cut(lost);
+            assert_eq!(scene.waiting(), 1, "the session is kept, the join is not");
+        }
+        let user = format!("u{}", CROWD + 1);
+        let client = Client::unbound(scene.party.identity(&user), None);
+        let back = scene.party.connect(client).expect("the server accepts");
+        scene.party.receive(back, "<stream:features/>");
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>");
+        scene.party.send(back, &resume);
+        let resumed = format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>");
+        scene.party.receive(back, &resumed);
+        scene.late[1] = back;
+        scene.knock(back);
+        assert_eq!(scene.waiting(), 2, "once each");
+        scene.party.open_window(scene.slow);
+        scene.party.settle();
+        scene.check_is_in(first);
+        scene.party.send(back, "<r xmlns='urn:xmpp:sm:3'/>");
+        scene.party.receive(back, "<a xmlns='urn:xmpp:sm:3' h='2'/>");
+        scene.party.check_residue();
+    }
 }
