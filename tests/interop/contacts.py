@@ -10,21 +10,10 @@ from xml.etree import ElementTree
 from slixmpp import JID
 from slixmpp.exceptions import IqError
 
-from people import WAIT_SECONDS, User, refused, run, step
+from people import WAIT_SECONDS, User, bodies, refused, run, step
 
 JULIET, ROMEO = "juliet@localhost", "romeo@localhost"
 PLUGINS = "0012 0191 0203 0280 0334".split()
-
-
-def bodies(got, sender=None):
-    """What the messages of a list say, in order."""
-    return [
-        stanza["body"]
-        for event, stanza in got
-        if event == "any_message"
-        and stanza["body"]
-        and (sender is None or stanza["from"].bare == sender)
-    ]
 
 
 def seen(got, jid):

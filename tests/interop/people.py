@@ -10,6 +10,7 @@ import os
 import ssl
 import sys
 import traceback
+from xml.etree import ElementTree
 
 from slixmpp import JID, ClientXMPP, Iq
 from slixmpp.exceptions import IqError, PresenceError
@@ -42,6 +43,8 @@ class User(ClientXMPP):
         if not register:
             self.plugin["xep_0077"].create_account = False
         self.muc = self.plugin["xep_0045"]
+        # The token of an invitation to an account (XEP-0445).
+        self.invitation = None
         self.got = []
         self.news = asyncio.Event()
         for event in ["message", "groupchat_presence", "groupchat_subject", "groupchat_invite"]:
@@ -76,11 +79,22 @@ class User(ClientXMPP):
         return stanza
 
     async def registering(self, form):
-        iq = self.make_iq_set()
-        iq["register"]["username"] = self.boundjid.user
-        iq["register"]["password"] = self.password
-        await iq.send()
-        self.note("registered", None)
+        # slixmpp holds back what it does not expect before the login: the invitation.
+        self._always_send_everything = True
+        try:
+            if self.invitation:
+                iq = self.make_iq_set()
+                preauth = "{urn:xmpp:pars:0}preauth"
+                ElementTree.SubElement(iq.xml, preauth, token=self.invitation)
+                await iq.send(timeout=WAIT_SECONDS)
+            iq = self.make_iq_set()
+            iq["register"]["username"] = self.boundjid.user
+            iq["register"]["password"] = self.password
+            await iq.send(timeout=WAIT_SECONDS)
+        except IqError as error:
+            self.note("not_registered", error.condition)
+        else:
+            self.note("registered", None)
 
     async def wait_for(self, what, test):
         """The first thing got since the last wait that passes the test."""
@@ -169,6 +183,17 @@ class User(ClientXMPP):
 
 def codes(presence):
     return set(presence["muc"]["status_codes"])
+
+
+def bodies(got, sender=None):
+    """What the messages of a list say, in order."""
+    return [
+        stanza["body"]
+        for event, stanza in got
+        if event == "any_message"
+        and stanza["body"]
+        and (sender is None or stanza["from"].bare == sender)
+    ]
 
 
 class Steps:

@@ -7,7 +7,7 @@ with the password `secret`.
 
 import asyncio
 
-from people import HOST, PORT, SERVICE, WAIT_SECONDS, User, run, step
+from people import HOST, PORT, SERVICE, WAIT_SECONDS, User, bodies, run, step
 
 ROOM = "wire@" + SERVICE
 
@@ -58,10 +58,6 @@ class Wire:
     def cut(self):
         for end in self.ends:
             end.transport.abort()
-
-
-def bodies(got, kind="any_message"):
-    return [s["body"] for event, s in got if event == kind and s["body"]]
 
 
 def is_acked(body):
