@@ -20,7 +20,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
 SERVICE = "conference.localhost"
-WAIT_SECONDS = 4
+WAIT_SECONDS = 20
 
 logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)
 

@@ -246,9 +246,11 @@ async def main():
         found = [page["forwarded"]["stanza"]["body"] for page in pages]
         assert found == said, found
         assert [pages[1]["id"], pages[3]["id"]] == ids, (pages, ids)
-        iq = await mam.retrieve(rsm={"max": 2, "before": ""}, timeout=WAIT_SECONDS)
-        found = [m["mam_result"]["forwarded"]["stanza"]["body"] for m in iq["mam"]["results"]]
-        assert found == ["line 4", "who are you?"], found
+        # slixmpp stops after the last page when it reads backwards.
+        backwards = []
+        async for page in mam.iterate(reverse=True, rsm={"max": 2}):
+            backwards.append(page["mam_result"]["forwarded"]["stanza"]["body"])
+        assert backwards[:2] == ["who are you?", "line 4"], backwards
         iq = await mam.get_archive_metadata(timeout=WAIT_SECONDS)
         assert iq["mam_metadata"]["start"]["id"] == pages[0]["id"], iq
 
