@@ -10,8 +10,9 @@ import os
 import ssl
 import sys
 import traceback
+from xml.etree import ElementTree
 
-from slixmpp import ClientXMPP
+from slixmpp import JID, ClientXMPP, Iq
 from slixmpp.exceptions import IqError, PresenceError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
@@ -27,25 +28,39 @@ logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else 
 class User(ClientXMPP):
     """A client that remembers what it got."""
 
-    def __init__(self, name, password="secret", mechanism=None, register=False, plugins=()):
-        super().__init__(f"{name}@localhost/interop", password, sasl_mech=mechanism)
+    def __init__(
+        self,
+        name,
+        password="secret",
+        mechanism=None,
+        register=False,
+        plugins=(),
+        resource="interop",
+    ):
+        super().__init__(f"{name}@localhost/{resource}", password, sasl_mech=mechanism)
         for plugin in ["0004", "0030", "0045", "0077", "0092", "0199", "0202", "0249", *plugins]:
             self.register_plugin("xep_" + plugin)
         if not register:
             self.plugin["xep_0077"].create_account = False
         self.muc = self.plugin["xep_0045"]
+        # The token of an invitation to an account (XEP-0445).
+        self.invitation = None
         self.got = []
         self.news = asyncio.Event()
         for event in ["message", "groupchat_presence", "groupchat_subject", "groupchat_invite"]:
             self.add_event_handler(event, lambda stanza, event=event: self.note(event, stanza))
-        for event in ["session_start", "failed_all_auth", "disconnected"]:
+        for event in ["session_start", "session_resumed", "failed_all_auth", "disconnected"]:
             self.add_event_handler(event, lambda what, event=event: self.note(event, what))
+        # Whoever asks to see our presence is answered by the script, not by slixmpp.
+        self.auto_authorize = None
         self.add_event_handler("register", self.registering)
         # slixmpp's own events leave out messages without a body, and errors from rooms.
         for kind in ["message", "presence"]:
             matcher = MatchXPath("{jabber:client}" + kind)
             note = lambda stanza, kind=kind: self.note("any_" + kind, stanza)
             self.register_handler(Callback("any " + kind, matcher, note))
+        # A handler would keep slixmpp from answering requests that it does not know.
+        self.add_filter("in", self.note_iq)
         self.enable_direct_tls = False
         self.ssl_context.minimum_version = ssl.TLSVersion.TLSv1_2
         if CA_FILE:
@@ -58,22 +73,43 @@ class User(ClientXMPP):
         self.got.append((event, what))
         self.news.set()
 
+    def note_iq(self, stanza):
+        if isinstance(stanza, Iq):
+            self.note("any_iq", stanza)
+        return stanza
+
     async def registering(self, form):
-        iq = self.make_iq_set()
-        iq["register"]["username"] = self.boundjid.user
-        iq["register"]["password"] = self.password
-        await iq.send()
-        self.note("registered", None)
+        # slixmpp holds back what it does not expect before the login: the invitation.
+        self._always_send_everything = True
+        try:
+            if self.invitation:
+                iq = self.make_iq_set()
+                preauth = "{urn:xmpp:pars:0}preauth"
+                ElementTree.SubElement(iq.xml, preauth, token=self.invitation)
+                await iq.send(timeout=WAIT_SECONDS)
+            iq = self.make_iq_set()
+            iq["register"]["username"] = self.boundjid.user
+            iq["register"]["password"] = self.password
+            await iq.send(timeout=WAIT_SECONDS)
+        except IqError as error:
+            self.note("not_registered", error.condition)
+        else:
+            self.note("registered", None)
 
     async def wait_for(self, what, test):
         """The first thing got since the last wait that passes the test."""
+        return (await self.wait_with_all(what, test))[-1][1]
+
+    async def wait_with_all(self, what, test):
+        """What was got since the last wait, up to the first thing that passes the test."""
 
         async def search():
             while True:
                 for index, (event, stanza) in enumerate(self.got):
                     if test(event, stanza):
+                        before = self.got[: index + 1]
                         del self.got[: index + 1]
-                        return stanza
+                        return before
                 self.news.clear()
                 await self.news.wait()
 
@@ -83,10 +119,27 @@ class User(ClientXMPP):
             got = [f"{event}: {stanza}" for event, stanza in self.got]
             raise AssertionError(f"{self.boundjid} waits for {what}; got {got}") from None
 
-    async def log_in(self):
-        self.connect(HOST, PORT)
+    async def log_in(self, port=PORT, roster=False, **presence):
+        self.connect(HOST, port)
         await self.wait_for("the session", lambda event, _: event == "session_start")
-        self.send_presence()
+        if roster:
+            await self.get_roster(timeout=WAIT_SECONDS)
+        self.send_presence(**presence)
+
+    async def log_out(self):
+        await self.disconnect()
+        self.got.clear()
+
+    async def ping(self):
+        """Once it is answered the server has handled all that was sent before."""
+        await self.plugin["xep_0199"].send_ping(JID("localhost"), timeout=WAIT_SECONDS)
+
+    async def got_until(self, *others):
+        """All that the server has for this user once it has handled what the others sent."""
+        for user in [*others, self]:
+            await user.ping()
+        got, self.got[:] = self.got[:], []
+        return got
 
     async def presence(self, what, seat, test=lambda stanza: True, kind="available"):
         def passes(event, stanza):
@@ -99,6 +152,26 @@ class User(ClientXMPP):
 
         return await self.wait_for(what, passes)
 
+    async def next_stanza(self, kind, what, test):
+        """The next stanza of a kind (message, presence, iq) that passes the test."""
+        return await self.wait_for(
+            what, lambda event, stanza: event == "any_" + kind and test(stanza)
+        )
+
+    async def push(self, jid, test):
+        """The next roster push about a contact that passes the test, given its item."""
+
+        def passes(iq):
+            item = iq.xml.find("{jabber:iq:roster}query/{jabber:iq:roster}item")
+            return (
+                iq["type"] == "set"
+                and item is not None
+                and item.get("jid") == jid
+                and test(item)
+            )
+
+        return await self.next_stanza("iq", f"the push of {jid}", passes)
+
     async def message(self, what, sender, body):
         return await self.wait_for(
             what,
@@ -110,6 +183,17 @@ class User(ClientXMPP):
 
 def codes(presence):
     return set(presence["muc"]["status_codes"])
+
+
+def bodies(got, sender=None):
+    """What the messages of a list say, in order."""
+    return [
+        stanza["body"]
+        for event, stanza in got
+        if event == "any_message"
+        and stanza["body"]
+        and (sender is None or stanza["from"].bare == sender)
+    ]
 
 
 class Steps:
