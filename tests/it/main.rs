@@ -22,6 +22,7 @@ mod sections;
 mod setup;
 mod shutdown;
 mod sim;
+mod sim_people;
 mod socket;
 mod start;
 mod storage_lost;
