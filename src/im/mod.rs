@@ -334,10 +334,12 @@ impl Im {
             account.sessions.retain(|&other| other != session);
             if account.sessions.is_empty() {
                 self.accounts.remove(&record.account);
-                cx.blocks.forget(&record.account);
             }
         }
         self.say_farewell(cx, &record, &contacts);
+        if !self.accounts.contains_key(&record.account) {
+            cx.blocks.forget(&record.account);
+        }
     }
 
     /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while

@@ -87,6 +87,7 @@ impl Im {
         let Some(session) = self.sessions.get(&id) else { return Ok(()) };
         let (account, is_initial) = (session.account.clone(), session.presence.is_none());
         let contacts = self.contacts(cx, &account)?;
+        self.read_blocks(cx, &account)?;
         let (visible, requests) = match is_initial {
             true => (self.find_visible(cx, &account, &contacts)?, cx.storage.requests(&account)?),
             false => (Vec::new(), Vec::new()),
@@ -104,7 +105,10 @@ impl Im {
             // §3.1.3: whenever a resource becomes available, until they are answered.
             let kind = StanzaKind::Presence(PresenceType::Subscribe);
             for request in requests.iter().filter_map(|xml| read_presence(xml.as_bytes(), kind)) {
-                cx.out.push_stanza(id, &request);
+                // Who was blocked after it had asked (XEP-0191 §3.3).
+                if !cx.blocks.has_blocked(&account, &request.from) {
+                    cx.out.push_stanza(id, &request);
+                }
             }
         }
         // XEP-0160 §2: what was kept comes after what is told of the others.
@@ -205,7 +209,8 @@ impl Im {
     }
 
     /// The one way from a session's broadcast to its subscribers, in the order of their addresses:
-    /// to the available resources of an account here, to the bare address elsewhere (§4.2.2).
+    /// to the available resources of an account here, to the bare address elsewhere (§4.2.2). Not
+    /// where one has blocked the other (XEP-0191 §3.3); whoever is available has its list read.
     fn tell_subscribers(
         &self,
         cx: &mut Cx,
@@ -213,8 +218,13 @@ impl Im {
         presence: &Stanza,
         envelope: &Envelope,
     ) {
-        let mut to = Vec::new();
+        let (mut to, account) = (Vec::new(), presence.from.to_bare());
         for contact in contacts.subscribers() {
+            if cx.blocks.has_blocked(&account, contact.as_jid())
+                || cx.blocks.has_blocked(contact, &presence.from)
+            {
+                continue;
+            }
             if !cx.config.is_account_domain(contact.domain()) {
                 let mut presence = presence.clone();
                 presence.to = Some(contact.clone().into());
@@ -222,7 +232,10 @@ impl Im {
                 continue;
             }
             to.clear();
-            for (id, ..) in self.available_in(contact) {
+            for (id, other, _) in self.available_in(contact) {
+                if cx.blocks.has_blocked(&account, &other.full_jid) {
+                    continue;
+                }
                 if to.is_empty() {
                     write_attr(&mut to, "to", contact.as_str());
                 }
@@ -252,6 +265,9 @@ impl Im {
                 presence.to = Some(target.clone());
                 cx.route(presence);
             }
+            return;
+        }
+        if cx.blocks.has_blocked(&bare, &presence.from) {
             return;
         }
         let to = to_attribute(target);

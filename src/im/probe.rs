@@ -92,7 +92,7 @@ impl Im {
     }
 
     /// §4.2.2, §4.3.1: asks those elsewhere, on behalf of the account; `visible` ones are shown to
-    /// the session at once.
+    /// the session at once. Not where one has blocked the other (XEP-0191 §3.3).
     pub(super) fn probe_contacts(
         &self,
         cx: &mut Cx,
@@ -102,11 +102,19 @@ impl Im {
     ) {
         let Some(session) = self.sessions.get(&id) else { return };
         for contact in visible {
-            for (_, _, presence) in self.available_in(contact) {
-                cx.out.push_envelope(id, &presence.envelope, &session.to);
+            if cx.blocks.has_blocked(contact, &session.full_jid) {
+                continue;
+            }
+            for (_, other, presence) in self.available_in(contact) {
+                if !cx.blocks.has_blocked(&session.account, &other.full_jid) {
+                    cx.out.push_envelope(id, &presence.envelope, &session.to);
+                }
             }
         }
         for contact in contacts.subscribed_to() {
+            if cx.blocks.has_blocked(&session.account, contact.as_jid()) {
+                continue;
+            }
             if !cx.config.is_account_domain(contact.domain()) {
                 let kind = StanzaKind::Presence(PresenceType::Probe);
                 let to: Jid = contact.clone().into();

@@ -120,6 +120,8 @@ impl Sim {
             for link in std::mem::take(&mut self.cuts) {
                 self.cut(link);
             }
+            // Whoever was cut off is missed, and its messages go elsewhere.
+            self.quiet()?;
             let pause_ms = 1 + self.rng.below(20) as u64;
             self.world.advance_to(self.world.now.mono_ms + pause_ms);
             if self.rng.one_in(200) {
@@ -131,9 +133,16 @@ impl Sim {
         self.look_into_storage()
     }
 
+    /// Whatever happens by itself, judged.
+    fn quiet(&mut self) -> Result<(), String> {
+        let before = Before::new(&self.truth);
+        self.settle()?;
+        self.judge(&before)
+    }
+
     /// TERM, and another server on the same data.
     fn restart(&mut self) -> Result<(), String> {
-        self.settle()?;
+        self.quiet()?;
         self.world.server.handle_shutdown(self.world.now, "TERM");
         self.is_ending = true;
         while self.world.exit.is_none() {
@@ -164,10 +173,11 @@ impl Sim {
     fn leave_nothing(&mut self) -> Result<(), String> {
         let links: Vec<Link> = self.people.iter().filter_map(|person| person.link).collect();
         for link in links {
-            self.settle()?;
+            self.quiet()?;
             self.cut(link);
             self.world.advance_to(self.world.now.mono_ms + 1);
         }
+        self.quiet()?;
         self.expire()?;
         self.world.cut_all();
         self.pass_time(AN_HOUR_MS)?;

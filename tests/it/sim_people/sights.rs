@@ -21,6 +21,7 @@ impl Truth {
     pub fn announce(&mut self, seat: usize, priority: i8, tag: &str) {
         let account = self.seats[seat].account;
         let old = self.seats[seat].priority.replace(priority);
+        self.seats[seat].stint += usize::from(old.is_none_or(|old| (old < 0) != (priority < 0)));
         self.seats[seat].tag = tag.to_owned();
         for reader in 0..self.seats.len() {
             if self.is_told(reader, seat) {
@@ -52,6 +53,7 @@ impl Truth {
     pub fn retire(&mut self, seat: usize) {
         self.shown.retain(|(_, seen), _| *seen != seat);
         self.seats[seat].priority = None;
+        self.seats[seat].stint += 1;
         self.seats[seat].directed.clear();
     }
 
@@ -145,8 +147,8 @@ impl Truth {
     pub fn bind(&mut self, seat: usize) {
         let fresh =
             super::truth::Seat::new(self.seats[seat].account, self.seats[seat].resource.clone());
-        let incarnation = self.seats[seat].incarnation + 1;
-        self.seats[seat] = super::truth::Seat { is_bound: true, incarnation, ..fresh };
+        let stint = self.seats[seat].stint + 1;
+        self.seats[seat] = super::truth::Seat { is_bound: true, stint, ..fresh };
         self.shown.retain(|(reader, _), _| *reader != seat);
     }
 

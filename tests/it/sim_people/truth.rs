@@ -61,8 +61,8 @@ pub struct Seat {
     pub account: usize,
     pub resource: String,
     pub is_bound: bool,
-    /// Counts how often it was bound.
-    pub incarnation: usize,
+    /// Counts how often it was bound, and how often it began or ceased to be ready for messages.
+    pub stint: usize,
     /// While it is available.
     pub priority: Option<i8>,
     /// Its latest broadcast presence.
@@ -83,7 +83,7 @@ impl Seat {
             account,
             resource,
             is_bound: false,
-            incarnation: 0,
+            stint: 0,
             priority: None,
             tag: String::new(),
             wants_roster: false,
@@ -99,7 +99,7 @@ impl Seat {
         format!("{}/{}", account_jid(self.account), self.resource)
     }
 
-    fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.is_bound && self.priority.is_some_and(|priority| priority >= 0)
     }
 }
@@ -111,7 +111,7 @@ pub struct Truth {
     /// What a seat was last shown of another: reader, then who is seen.
     pub shown: BTreeMap<(usize, usize), String>,
     letters: BTreeMap<String, Letter>,
-    /// Who has been given which message, as its own or as a copy: seat and incarnation.
+    /// Who has been given which message while it was ready, as its own or as a copy: seat, stint.
     given: BTreeMap<String, BTreeSet<(usize, usize)>>,
     pub tally: BTreeMap<&'static str, u64>,
 }
@@ -151,8 +151,10 @@ impl Truth {
 
     fn give(&mut self, seat: usize, label: &str, id: &str) {
         self.owe(seat, format!("{label} {id}"));
-        let incarnation = self.seats[seat].incarnation;
-        self.given.entry(id.to_owned()).or_default().insert((seat, incarnation));
+        if self.seats[seat].is_ready() {
+            let stint = self.seats[seat].stint;
+            self.given.entry(id.to_owned()).or_default().insert((seat, stint));
+        }
     }
 
     /// A seat sends a message.
@@ -278,7 +280,8 @@ impl Truth {
     }
 
     /// A seat is no more: what it was owed, or has not acknowledged, goes to others of its user, is
-    /// kept, or goes back (XEP-0198 §4, RFC 6121 §8.5).
+    /// kept, or goes back (XEP-0198 §4, RFC 6121 §8.5). When a resource that has been ready all the
+    /// time has it, that is enough; else it may come twice.
     pub fn redeliver(&mut self, account: usize, labels: Vec<String>) {
         for label in labels {
             let Some((kind, id)) = label.split_once(' ') else { continue };
@@ -295,7 +298,7 @@ impl Truth {
             }
             let ready = self.ready(account);
             let has_it = |&seat: &usize| {
-                let holder = (seat, self.seats[seat].incarnation);
+                let holder = (seat, self.seats[seat].stint);
                 self.given.get(id).is_some_and(|holders| holders.contains(&holder))
             };
             if ready.iter().any(has_it) {
