@@ -133,7 +133,7 @@ impl Sim {
         }
         self.settle()?;
         for who in 0..self.people.len() {
-            if self.people[who].is_mute {
+            if self.people[who].is_mute && self.people[who].is_open() {
                 self.say_all_handled(who);
             }
         }

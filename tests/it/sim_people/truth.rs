@@ -111,8 +111,9 @@ pub struct Truth {
     /// What a seat was last shown of another: reader, then who is seen.
     pub shown: BTreeMap<(usize, usize), String>,
     letters: BTreeMap<String, Letter>,
-    /// Who has been given which message while it was ready, as its own or as a copy: seat, stint.
-    given: BTreeMap<String, BTreeSet<(usize, usize)>>,
+    /// Who has been given which message while it was ready, as its own or as a copy: seat, stint,
+    /// whether it is a copy.
+    given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
     pub tally: BTreeMap<&'static str, u64>,
 }
 
@@ -153,7 +154,11 @@ impl Truth {
         self.owe(seat, format!("{label} {id}"));
         if self.seats[seat].is_ready() {
             let stint = self.seats[seat].stint;
-            self.given.entry(id.to_owned()).or_default().insert((seat, stint));
+            self.given.entry(id.to_owned()).or_default().insert((
+                seat,
+                stint,
+                label.starts_with("copy"),
+            ));
         }
     }
 
@@ -281,7 +286,7 @@ impl Truth {
 
     /// A seat is no more: what it was owed, or has not acknowledged, goes to others of its user, is
     /// kept, or goes back (XEP-0198 §4, RFC 6121 §8.5). When a resource that has been ready all the
-    /// time has it, that is enough; else it may come twice.
+    /// time has it, that is enough; else it may come twice. Copies count while they are wanted.
     pub fn redeliver(&mut self, account: usize, labels: Vec<String>) {
         for label in labels {
             let Some((kind, id)) = label.split_once(' ') else { continue };
@@ -298,8 +303,11 @@ impl Truth {
             }
             let ready = self.ready(account);
             let has_it = |&seat: &usize| {
-                let holder = (seat, self.seats[seat].stint);
-                self.given.get(id).is_some_and(|holders| holders.contains(&holder))
+                let (stint, has_carbons) = (self.seats[seat].stint, self.seats[seat].has_carbons);
+                self.given.get(id).is_some_and(|holders| {
+                    holders.contains(&(seat, stint, false))
+                        || has_carbons && holders.contains(&(seat, stint, true))
+                })
             };
             if ready.iter().any(has_it) {
                 self.count("undelivered messages that others have");
