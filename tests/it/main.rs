@@ -23,6 +23,7 @@ mod sections;
 mod setup;
 mod shutdown;
 mod sim;
+mod sim_people;
 mod socket;
 mod start;
 mod storage_lost;
