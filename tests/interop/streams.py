@@ -31,7 +31,9 @@ class Wire:
         self.far_reader, far_writer = await asyncio.open_connection(HOST, PORT)
         self.ends = [writer, far_writer]
         await asyncio.gather(
-            self.carry(reader, far_writer), self.carry(self.far_reader, writer), return_exceptions=True
+            self.carry(reader, far_writer),
+            self.carry(self.far_reader, writer),
+            return_exceptions=True,
         )
 
     async def carry(self, reader, writer):
