@@ -40,8 +40,7 @@ impl Im {
         let mut xml = Vec::with_capacity(512);
         stanza.write(&mut xml);
         let is_archived = is_archived(&stanza, account);
-        let message =
-            OfflineMessage { unix_ms, sender: stanza.from.to_string(), xml, is_archived };
+        let message = OfflineMessage { unix_ms, sender: stanza.from.to_string(), xml, is_archived };
         let limits = &cx.config.limits;
         let bounds = OfflineBounds {
             messages_max: limits.offline_messages,
