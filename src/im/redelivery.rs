@@ -4,7 +4,9 @@
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
-use crate::xmpp::{BareJid, Condition, IqType, MessageType, Stanza, StanzaError, StanzaKind};
+use crate::xmpp::{
+    BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns,
+};
 
 use super::{Im, carbons, message, offline};
 
@@ -30,6 +32,7 @@ impl Im {
         let account = to.to_bare();
         // A copy that this session did not get is nobody else's.
         if carbons::is_copy(&account, &stanza)
+            || is_for_session_alone(cx, &to, &stanza)
             || !self.check_received(cx, &account, &stanza)?
             || self.is_with_others(&account, &stanza, queued_unix_ms)
         {
@@ -52,4 +55,18 @@ impl Im {
             presence.ready_since_ms <= queued_unix_ms && (is_to_all || self.has_copy(id, stanza))
         })
     }
+}
+
+/// True for what nobody but that session may have, which has asked for it or was in a room:
+/// results of an archive (XEP-0313 §4.2), private messages (XEP-0045 §7.5, which XEP-0280 §6.1
+/// does not copy either) and whatever else a room says to its occupants, with the addresses that
+/// moderators see. The user's other sessions need not be in the room, and the room has said to all
+/// that this one is gone. What a room passes on to a user, in it or not, is for the user (§7.8.2).
+fn is_for_session_alone(cx: &Cx, to: &Jid, stanza: &Stanza) -> bool {
+    let x = stanza.child("x", ns::MUC_USER);
+    let is_invitation = x.is_some_and(|x| {
+        ["invite", "decline"].iter().any(|name| x.child(name, ns::MUC_USER).is_some())
+    });
+    let is_of_room = x.is_some() || cx.config.is_room_domain(stanza.from.domain());
+    stanza.child("result", ns::MAM).is_some() || is_of_room && !is_invitation && !to.is_bare()
 }

@@ -119,3 +119,42 @@ fn what_is_never_delivered_again() {
     assert_eq!(redeliver(&mut world, &copy, NOW_MS), Ok(()));
     assert_eq!(world.read(chamber), "");
 }
+
+/// What a session was told for being in a room, or because it had asked: others of the user need
+/// not be there, and who is ready next need not either (XEP-0045 §7.5, XEP-0313 §4.2).
+#[test]
+fn what_is_for_that_session_alone() {
+    use MessageType::{Chat, Normal};
+    let (room, seat) = ("room@conference.localhost", "room@conference.localhost/nick");
+    let remote = "room@rooms.example/nick";
+    let x = |child: &str| {
+        let x = Element::new("x", ns::MUC_USER);
+        if child.is_empty() { x } else { x.with_child(Element::new(child, ns::MUC_USER)) }
+    };
+    let rows = [
+        // from, to, payload, whether others of the user get it
+        (Chat, seat, BALCONY, x(""), false),
+        (Chat, remote, BALCONY, x(""), false),
+        (Normal, room, BALCONY, x("item"), false),
+        (Normal, room, BALCONY, Element::new("x", ns::DATA), false),
+        (Normal, room, BALCONY, x("invite"), true),
+        (Normal, room, BALCONY, x("decline"), true),
+        (Normal, room, ACCOUNT, x("invite"), true),
+        (Normal, room, ACCOUNT, x("status"), true),
+        (Normal, ACCOUNT, BALCONY, Element::new("result", ns::MAM), false),
+        (Normal, "romeo@localhost/orchard", BALCONY, Element::new("x", ns::DATA), true),
+    ];
+    for (kind, from, to, payload, is_given) in rows {
+        for is_ready in [true, false] {
+            let mut world = world();
+            let ready = is_ready.then(|| world.available(CHAMBER, 0));
+            let name = payload.name.clone();
+            let stanza = Stanza::new(StanzaKind::Message(kind), jid(from), Some(jid(to)));
+            let stanza = stanza.with_child(payload.clone());
+            assert_eq!(redeliver(&mut world, &stanza, NOW_MS - 1), Ok(()), "{from} {name}");
+            let chamber = ready.unwrap_or_else(|| world.available(CHAMBER, 0));
+            let read = world.read(chamber);
+            assert_eq!(read.contains("<delay"), is_given, "{from} {to} {name}: {read}");
+        }
+    }
+}

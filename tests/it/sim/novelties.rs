@@ -187,7 +187,8 @@ impl Sim {
         );
         let due: &[&str] = match is_outcast {
             true => &["forbidden", "not-allowed"],
-            false => &["result", "conflict", "not-allowed"],
+            // One that has to be approved is asked for once a minute.
+            false => &["result", "conflict", "not-allowed", "policy-violation wait"],
         };
         let book = self.ledger.room(jid);
         book.asked.push((account.clone(), "member".to_owned()));
