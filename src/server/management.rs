@@ -18,7 +18,8 @@ use crate::outbound::{TooHigh, Undelivered};
 use crate::xml::writer::write_element;
 use crate::xml::{Element, StreamParser, read_fragment};
 use crate::xmpp::{
-    BareJid, Condition, IqType, MessageType, Stanza, StanzaKind, StreamCondition, StreamError, ns,
+    BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaKind, StreamCondition, StreamError,
+    ns,
 };
 
 use super::Server;
@@ -307,6 +308,7 @@ impl Server {
         let session = self.sessions.get(id);
         let is_present = session.is_some_and(|session| session.conn.is_some());
         let is_managed = session.is_some_and(|session| session.management.is_some());
+        let full_jid = session.and_then(|session| session.full_jid.clone());
         for Undelivered { xml, queued_unix_ms } in self.cx.out.take_undelivered(id) {
             let mut was_given = false;
             let elements = match is_for_others(&xml) {
@@ -314,14 +316,22 @@ impl Server {
                 false => Vec::new(),
             };
             for stanza in elements.into_iter().filter_map(edge::written_stanza) {
-                was_given |= self.redeliver_one(stanza, queued_unix_ms);
+                // Without an address it was sent nothing that is for others.
+                was_given |= full_jid
+                    .as_ref()
+                    .is_some_and(|jid| self.redeliver_one(jid, stanza, queued_unix_ms));
             }
             self.cx.out.stanzas_dropped += u64::from(!was_given && is_present && !is_managed);
         }
     }
 
     /// False: it is of no use to anybody else.
-    fn redeliver_one(&mut self, stanza: Stanza, queued_unix_ms: Option<i64>) -> bool {
+    fn redeliver_one(
+        &mut self,
+        full_jid: &Jid,
+        stanza: Stanza,
+        queued_unix_ms: Option<i64>,
+    ) -> bool {
         let is_for_others = matches!(
             stanza.kind,
             StanzaKind::Message(MessageType::Normal | MessageType::Chat)
@@ -331,7 +341,8 @@ impl Server {
             let head = Stanza { children: Vec::new(), ..stanza.clone() };
             self.cx.storage.begin_handler();
             let queued_unix_ms = queued_unix_ms.unwrap_or(self.cx.now.unix_ms);
-            if let Err(error) = self.im.redeliver(&mut self.cx, stanza, queued_unix_ms) {
+            let redelivered = self.im.redeliver(&mut self.cx, full_jid, stanza, queued_unix_ms);
+            if let Err(error) = redelivered {
                 self.cx.storage.roll_back_handler();
                 self.reply_error(Target::Routed, &head, error);
             }
