@@ -308,7 +308,9 @@ impl Server {
         let session = self.sessions.get(id);
         let is_present = session.is_some_and(|session| session.conn.is_some());
         let is_managed = session.is_some_and(|session| session.management.is_some());
-        let full_jid = session.and_then(|session| session.full_jid.clone());
+        let full_jid = session
+            .and_then(|session| session.former_jid.as_ref().or(session.full_jid.as_ref()))
+            .cloned();
         for Undelivered { xml, queued_unix_ms } in self.cx.out.take_undelivered(id) {
             let mut was_given = false;
             let elements = match is_for_others(&xml) {

@@ -191,6 +191,7 @@ impl Server {
             parser: StreamParser::new(xml_limits(limits, false)),
             negotiation: Negotiation::new(address.to_canonical().is_loopback(), None),
             full_jid: None,
+            former_jid: None,
             hold: if direct_tls { Hold::Tls } else { Hold::None },
             is_pending: false,
             bucket: ByteBucket::new(limits, now.mono_ms),
