@@ -35,26 +35,31 @@ enum Way {
 /// `<enable/>` (§4), as often as the client likes (§10.1).
 pub(super) fn handle_enable(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    switch(im, request, true)
+    switch(im, cx, request, true)
 }
 
 /// `<disable/>` (§5).
 pub(super) fn handle_disable(
     im: &mut Im,
-    _: &mut Cx,
+    cx: &mut Cx,
     request: &Request<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    switch(im, request, false)
+    switch(im, cx, request, false)
 }
 
 /// A session switches copies for itself, and for no other account (§4.1, §5.1).
-fn switch(im: &mut Im, request: &Request<'_>, on: bool) -> Result<Option<Element>, StanzaError> {
+fn switch(
+    im: &mut Im,
+    cx: &Cx,
+    request: &Request<'_>,
+    on: bool,
+) -> Result<Option<Element>, StanzaError> {
     let session = im.session_at(&request.stanza.from);
     match session.filter(|_| request.stanza.from.bare_str() == request.account.as_str()) {
-        Some(session) => im.set_carbons(session, on),
+        Some(session) => im.set_carbons(cx, session, on),
         None => return Err(StanzaError::new(Condition::NotAllowed).with_type(ErrorType::Cancel)),
     }
     Ok(None)
@@ -62,9 +67,10 @@ fn switch(im: &mut Im, request: &Request<'_>, on: bool) -> Result<Option<Element
 
 impl Im {
     /// Switches copies on or off for a session (§4, §5; inline in XEP-0386).
-    pub fn set_carbons(&mut self, session: SessionId, on: bool) {
+    pub fn set_carbons(&mut self, cx: &Cx, session: SessionId, on: bool) {
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.wants_carbons = on;
+            let since_ms = session.carbons_since_ms.unwrap_or(cx.now.unix_ms);
+            session.carbons_since_ms = on.then_some(since_ms);
         }
     }
 
@@ -98,10 +104,13 @@ impl Im {
         }
     }
 
-    /// True when `session` has had a copy of this message, or would have had it.
-    pub(super) fn has_copy(&self, session: SessionId, stanza: &Stanza) -> bool {
-        let wants = self.sessions.get(&session).is_some_and(|session| session.wants_carbons);
-        wants && is_eligible(stanza, Way::Received)
+    /// True when `session` has had a copy of this message, which was received at `unix_ms`.
+    pub(super) fn has_copy(&self, session: SessionId, stanza: &Stanza, unix_ms: i64) -> bool {
+        let wanted = self.sessions.get(&session).is_some_and(|session| {
+            session.carbons_since_ms.is_some_and(|since_ms| since_ms <= unix_ms)
+                && session.full_jid != stanza.from
+        });
+        wanted && is_eligible(stanza, Way::Received)
     }
 
     fn copy(
@@ -112,7 +121,7 @@ impl Im {
         way: Way,
         given: &[SessionId],
     ) {
-        if !self.sessions_in(account).any(|(_, session)| session.wants_carbons) {
+        if !self.sessions_in(account).any(|(_, session)| session.carbons_since_ms.is_some()) {
             return;
         }
         let other = if way == Way::Sent { stanza.to.as_ref() } else { Some(&stanza.from) };
@@ -132,7 +141,8 @@ impl Im {
             // The sender does not hear itself, whoever it has written to.
             !given.contains(&id) && *full_jid != stanza.from
         };
-        let others = self.sessions_in(account).filter(|(_, session)| session.wants_carbons);
+        let others =
+            self.sessions_in(account).filter(|(_, session)| session.carbons_since_ms.is_some());
         let mut others = others.filter(|(id, session)| is_for(*id, &session.full_jid)).peekable();
         if others.peek().is_some() {
             let envelope = Envelope::new(&wrap(account, stanza, way));

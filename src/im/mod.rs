@@ -274,8 +274,9 @@ struct Session {
     wants_roster: bool,
     /// It has asked for the block list, and gets pushes from then on (XEP-0191 §3.3).
     wants_blocks: bool,
-    /// It gets copies of what the user's other resources say and hear (XEP-0280).
-    wants_carbons: bool,
+    /// Since when, in milliseconds since 1970, it gets copies of what the user's other resources
+    /// say and hear (XEP-0280); `None`: it does not.
+    carbons_since_ms: Option<i64>,
     /// Whom it has sent available presence to (RFC 6121 §4.6), in the order of the addresses, so
     /// that the farewells have an order. Bounded by `limits.directed_presences`.
     directed: BTreeSet<Jid>,
@@ -343,7 +344,7 @@ impl Im {
             presence: None,
             wants_roster: false,
             wants_blocks: false,
-            wants_carbons: false,
+            carbons_since_ms: None,
             directed: BTreeSet::new(),
             interests: None,
         };

@@ -4,20 +4,19 @@
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
-use crate::xmpp::{
-    BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns,
-};
+use crate::xmpp::{Condition, IqType, Jid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 use super::{Im, carbons, message, offline};
 
 impl Im {
-    /// A stanza that was on its way to a session of this server since `queued_unix_ms`, and the
-    /// session is no more. A message is given to the user's other resources, or kept, with the time
-    /// when it was first accepted; but not when one of them has it already, as its own or as a
-    /// copy. `Err`: what the sender is to be told.
+    /// A stanza that was on its way to a session of this server, `full_jid`, since `queued_unix_ms`,
+    /// and the session is no more. A message is given to the user's other resources, or kept, with
+    /// the time when it was first accepted; but not when one of them has it already, as its own or
+    /// as a copy. `Err`: what the sender is to be told.
     pub fn redeliver(
         &mut self,
         cx: &mut Cx,
+        full_jid: &Jid,
         mut stanza: Stanza,
         queued_unix_ms: i64,
     ) -> Result<(), StanzaError> {
@@ -34,7 +33,7 @@ impl Im {
         if carbons::is_copy(&account, &stanza)
             || is_for_session_alone(cx, &to, &stanza)
             || !self.check_received(cx, &account, &stanza)?
-            || self.is_with_others(&account, &stanza, queued_unix_ms)
+            || self.is_with_others(full_jid, &stanza, queued_unix_ms)
         {
             return Ok(());
         }
@@ -47,12 +46,13 @@ impl Im {
         Ok(())
     }
 
-    /// True when a session that is still there got the message at the time: since it was addressed
-    /// to all that were ready, or as a copy.
-    fn is_with_others(&self, account: &BareJid, stanza: &Stanza, queued_unix_ms: i64) -> bool {
-        let is_to_all = stanza.to.as_ref().is_some_and(|to| to.is_bare());
-        self.ready_in(account).any(|(id, _, presence)| {
-            presence.ready_since_ms <= queued_unix_ms && (is_to_all || self.has_copy(id, stanza))
+    /// True when a session that is still there got the message at the time: since it went to all
+    /// that were ready, not to `full_jid` by name, or as a copy.
+    fn is_with_others(&self, full_jid: &Jid, stanza: &Stanza, queued_unix_ms: i64) -> bool {
+        let is_to_all = stanza.to.as_ref() != Some(full_jid);
+        self.ready_in(&full_jid.to_bare()).any(|(id, _, presence)| {
+            presence.ready_since_ms <= queued_unix_ms
+                && (is_to_all || self.has_copy(id, stanza, queued_unix_ms))
         })
     }
 }

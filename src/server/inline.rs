@@ -80,7 +80,7 @@ impl Server {
         }
         for (wish, element) in &bind.wishes {
             match wish {
-                Wish::Carbons => self.im.set_carbons(id, true),
+                Wish::Carbons => self.im.set_carbons(&self.cx, id, true),
                 Wish::Active => self.set_client_active(id, true),
                 Wish::Inactive => self.set_client_active(id, false),
                 Wish::Management => bound.push(self.enable_management(id, element)),

@@ -18,7 +18,8 @@ use crate::outbound::{TooHigh, Undelivered};
 use crate::xml::writer::write_element;
 use crate::xml::{Element, StreamParser, read_fragment};
 use crate::xmpp::{
-    BareJid, Condition, IqType, MessageType, Stanza, StanzaKind, StreamCondition, StreamError, ns,
+    BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaKind, StreamCondition, StreamError,
+    ns,
 };
 
 use super::Server;
@@ -317,11 +318,16 @@ impl Server {
         let session = self.sessions.get(id);
         let is_present = session.is_some_and(|session| session.conn.is_some());
         let is_managed = session.is_some_and(|session| session.management.is_some());
+        // Without an address it was sent nothing that is for others.
+        let full_jid = session
+            .and_then(|session| session.former_jid.as_ref().or(session.full_jid.as_ref()))
+            .cloned();
         for undelivered in self.cx.out.take_undelivered(id) {
-            let was_given = self.redeliver_written(&undelivered);
+            let was_given =
+                full_jid.as_ref().is_some_and(|jid| self.redeliver_written(jid, &undelivered));
             self.cx.out.stanzas_dropped += u64::from(!was_given && is_present && !is_managed);
-            if was_given {
-                self.chain_redelivered.push(undelivered);
+            if let Some(full_jid) = full_jid.clone().filter(|_| was_given) {
+                self.chain_redelivered.push((full_jid, undelivered));
             }
         }
     }
@@ -329,22 +335,30 @@ impl Server {
     /// The commit failed that the redelivery of these rested on: once more. What cannot be kept now
     /// goes back to who sent it.
     pub(super) fn redeliver_again(&mut self) {
-        for undelivered in std::mem::take(&mut self.turn_redelivered) {
-            self.redeliver_written(&undelivered);
+        for (full_jid, undelivered) in std::mem::take(&mut self.turn_redelivered) {
+            self.redeliver_written(&full_jid, &undelivered);
         }
     }
 
     /// False: it is of no use to anybody else.
-    fn redeliver_written(&mut self, Undelivered { xml, queued_unix_ms }: &Undelivered) -> bool {
+    fn redeliver_written(&mut self, full_jid: &Jid, undelivered: &Undelivered) -> bool {
+        let Undelivered { xml, queued_unix_ms } = undelivered;
         if !is_for_others(xml) {
             return false;
         }
         let stanzas = read_fragment(xml, ns::CLIENT).into_iter().filter_map(edge::written_stanza);
-        stanzas.fold(false, |given, stanza| self.redeliver_one(stanza, *queued_unix_ms) | given)
+        stanzas.fold(false, |given, stanza| {
+            self.redeliver_one(full_jid, stanza, *queued_unix_ms) | given
+        })
     }
 
     /// False: it is of no use to anybody else.
-    fn redeliver_one(&mut self, stanza: Stanza, queued_unix_ms: Option<i64>) -> bool {
+    fn redeliver_one(
+        &mut self,
+        full_jid: &Jid,
+        stanza: Stanza,
+        queued_unix_ms: Option<i64>,
+    ) -> bool {
         let is_for_others = matches!(
             stanza.kind,
             StanzaKind::Message(MessageType::Normal | MessageType::Chat)
@@ -354,7 +368,8 @@ impl Server {
             let head = Stanza { children: Vec::new(), ..stanza.clone() };
             self.cx.storage.begin_handler();
             let queued_unix_ms = queued_unix_ms.unwrap_or(self.cx.now.unix_ms);
-            if let Err(error) = self.im.redeliver(&mut self.cx, stanza, queued_unix_ms) {
+            let redelivered = self.im.redeliver(&mut self.cx, full_jid, stanza, queued_unix_ms);
+            if let Err(error) = redelivered {
                 self.cx.storage.roll_back_handler();
                 self.reply_error(Target::Routed, &head, error);
             }

@@ -33,7 +33,7 @@ use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
 use crate::timers::TimerKey;
 use crate::xml::StreamParser;
-use crate::xmpp::StreamCondition;
+use crate::xmpp::{Jid, StreamCondition};
 
 use door::Door;
 use drain::Drain;
@@ -97,8 +97,8 @@ pub struct Server {
     expired: Expired,
     /// What ended sessions had not got, and was given to others or kept: in the current chain, and
     /// in this turn where that depends on the commit.
-    chain_redelivered: Vec<Undelivered>,
-    turn_redelivered: Vec<Undelivered>,
+    chain_redelivered: Vec<(Jid, Undelivered)>,
+    turn_redelivered: Vec<(Jid, Undelivered)>,
     /// Something was written to storage in the current chain of handlers.
     chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
@@ -201,6 +201,7 @@ impl Server {
             parser: StreamParser::new(xml_limits(limits, false)),
             negotiation: Negotiation::new(address.to_canonical().is_loopback(), None),
             full_jid: None,
+            former_jid: None,
             hold: if direct_tls { Hold::Tls } else { Hold::None },
             is_pending: false,
             bucket: ByteBucket::new(limits, now.mono_ms),

@@ -50,6 +50,8 @@ pub struct Session {
     pub negotiation: Negotiation,
     /// The bound address.
     pub full_jid: Option<Jid>,
+    /// The address that it had, once it has left: what it has not got may have been sent to that.
+    pub former_jid: Option<Jid>,
     /// Why input waits.
     pub hold: Hold,
     /// Fed bytes have not all been looked at.

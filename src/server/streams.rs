@@ -383,7 +383,8 @@ impl Server {
         if let Some(ticket) = session.ticket.take() {
             self.door.forget(ticket);
         }
-        if session.full_jid.take().is_some() {
+        if let Some(full_jid) = session.full_jid.take() {
+            session.former_jid = Some(full_jid);
             let is_managed = session.management.is_some();
             self.muc.handle_session_end(&mut self.cx, id, None);
             self.im.handle_session_end(&mut self.cx, id);

@@ -28,7 +28,7 @@ fn chat(to: &str) -> Stanza {
 }
 
 fn redeliver(world: &mut World, stanza: &Stanza, queued_ms: i64) -> Result<(), Condition> {
-    let result = world.im.redeliver(&mut world.cx, stanza.clone(), queued_ms);
+    let result = world.im.redeliver(&mut world.cx, &jid(BALCONY), stanza.clone(), queued_ms);
     result.map_err(|error| error.condition)
 }
 
@@ -88,9 +88,32 @@ fn to_those_who_have_not_had_it() {
     assert_eq!(redeliver(&mut world, &chat(ACCOUNT), NOW_MS - 1), Ok(()));
     assert!(world.read(chamber).contains("words"));
     // With carbons it has had a copy.
-    world.im.set_carbons(chamber, true);
+    world.im.set_carbons(&world.cx, chamber, true);
     assert_eq!(redeliver(&mut world, &chat(BALCONY), NOW_MS), Ok(()));
     assert_eq!(world.read(chamber), "");
+}
+
+/// A chat to a resource that is not there goes to all (RFC 6121 §8.5.3.2.1): they have it.
+#[test]
+fn to_a_resource_that_was_not_there() {
+    let mut world = world();
+    let chamber = world.available(CHAMBER, 0);
+    assert_eq!(redeliver(&mut world, &chat("juliet@localhost/gone"), NOW_MS), Ok(()));
+    assert_eq!(world.read(chamber), "");
+}
+
+/// Copies that were wanted later, and the resource that wrote it, do not count.
+#[test]
+fn who_has_had_no_copy() {
+    let mut world = world();
+    let chamber = world.available(CHAMBER, 0);
+    world.cx.now.unix_ms += 1000;
+    world.im.set_carbons(&world.cx, chamber, true);
+    assert_eq!(redeliver(&mut world, &chat(BALCONY), NOW_MS), Ok(()));
+    assert!(world.read(chamber).contains("words"));
+    let own = Stanza { from: jid(CHAMBER), ..chat(BALCONY) };
+    assert_eq!(redeliver(&mut world, &own, NOW_MS + 1000), Ok(()));
+    assert!(world.read(chamber).contains("words"));
 }
 
 #[test]
@@ -127,7 +150,7 @@ fn what_is_for_that_session_alone() {
     use MessageType::{Chat, Normal};
     let (room, seat) = ("room@conference.localhost", "room@conference.localhost/nick");
     let remote = "room@rooms.example/nick";
-    let x = |child: &str| {
+    let x = |child: &'static str| {
         let x = Element::new("x", ns::MUC_USER);
         if child.is_empty() { x } else { x.with_child(Element::new(child, ns::MUC_USER)) }
     };

@@ -1,6 +1,6 @@
 //! Who sees whose presence: RFC 6121 §4, XEP-0191 §3.3 and §3.4, stated once more.
 
-use super::truth::{Truth, account_jid};
+use super::truth::{Seat, Truth, account_jid};
 
 impl Truth {
     pub fn is_blocked_between(&self, one: usize, other: usize) -> bool {
@@ -145,10 +145,9 @@ impl Truth {
 
     /// A seat is bound.
     pub fn bind(&mut self, seat: usize) {
-        let fresh =
-            super::truth::Seat::new(self.seats[seat].account, self.seats[seat].resource.clone());
+        let fresh = Seat::new(self.seats[seat].account, self.seats[seat].resource.clone());
         let stint = self.seats[seat].stint + 1;
-        self.seats[seat] = super::truth::Seat { is_bound: true, stint, ..fresh };
+        self.seats[seat] = Seat { is_bound: true, stint, ..fresh };
         self.shown.retain(|(reader, _), _| *reader != seat);
     }
 
