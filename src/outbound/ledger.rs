@@ -16,8 +16,9 @@ use bytes::{Buf, Bytes};
 pub struct Undelivered {
     /// The stanza. That of an unmanaged session may have other first-level elements before it.
     pub xml: Bytes,
-    /// When it was queued, where that is known.
-    pub queued_unix_ms: Option<i64>,
+    /// When it was queued, or no later than that: for an unmanaged session since when something has
+    /// waited, lest somebody who came meanwhile be taken for one who has got it.
+    pub queued_unix_ms: i64,
 }
 
 /// An acknowledgement of more stanzas than were ever written (§6).
@@ -209,7 +210,7 @@ impl Ledger {
                 self.parked_tainted.get_or_insert(self.parked.len());
             }
             let xml = take(&mut bytes, (place.end - place.start) as usize);
-            let queued_unix_ms = Some(place.queued_unix_ms);
+            let queued_unix_ms = place.queued_unix_ms;
             self.parked.push(Undelivered { xml, queued_unix_ms });
         }
         self.sent_bytes = 0;

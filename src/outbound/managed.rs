@@ -103,7 +103,7 @@ impl Outboxes {
             let end = outbox.end();
             outbox.stanza_ends.push_back(end);
             if let Some(ledger) = &mut outbox.ledger {
-                ledger.push(start, end, stanza.queued_unix_ms.unwrap_or_default());
+                ledger.push(start, end, stanza.queued_unix_ms);
             }
         }
         let end = outbox.end();

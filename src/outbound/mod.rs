@@ -303,6 +303,9 @@ impl Outboxes {
             outbox.handler = (handler, outbox.end());
         }
         let start = outbox.end();
+        if outbox.is_empty() {
+            outbox.waiting_since_ms = now_unix_ms;
+        }
         push(outbox);
         let mut is_overflowing = false;
         if what != Pushed::Raw {
@@ -336,7 +339,7 @@ impl Outboxes {
         self.turn_bytes > TURN_BYTES_MAX
     }
 
-    /// The time by the wall clock, for the stanzas of managed sessions.
+    /// The time by the wall clock: since when stanzas have waited.
     pub fn set_time(&mut self, now_unix_ms: i64) {
         self.now_unix_ms = now_unix_ms;
     }

@@ -35,6 +35,8 @@ pub struct Outbox {
     pub(super) tainted_at: Option<u64>,
     /// What waited when [`super::Outboxes::cut_laggards`] last looked ends here.
     pub(super) noted_end: u64,
+    /// Since when something has waited, by the wall clock.
+    pub(super) waiting_since_ms: i64,
     /// In the dirty list.
     pub(super) dirty: bool,
     /// The stream has ended: takes nothing any more.
@@ -277,10 +279,11 @@ impl Outbox {
             return ledger.take_parked().0;
         }
         let mut position = self.taken;
+        let queued_unix_ms = self.waiting_since_ms;
         let stanzas = ends.into_iter().map(|end| {
             let xml = ledger::take(&mut queue, (end - position) as usize);
             position = end;
-            Undelivered { xml, queued_unix_ms: None }
+            Undelivered { xml, queued_unix_ms }
         });
         stanzas.skip(usize::from(self.is_amid_stanza)).collect()
     }

@@ -353,12 +353,7 @@ impl Server {
     }
 
     /// False: it is of no use to anybody else.
-    fn redeliver_one(
-        &mut self,
-        full_jid: &Jid,
-        stanza: Stanza,
-        queued_unix_ms: Option<i64>,
-    ) -> bool {
+    fn redeliver_one(&mut self, full_jid: &Jid, stanza: Stanza, queued_unix_ms: i64) -> bool {
         let is_for_others = matches!(
             stanza.kind,
             StanzaKind::Message(MessageType::Normal | MessageType::Chat)
@@ -367,7 +362,6 @@ impl Server {
         if is_for_others {
             let head = Stanza { children: Vec::new(), ..stanza.clone() };
             self.cx.storage.begin_handler();
-            let queued_unix_ms = queued_unix_ms.unwrap_or(self.cx.now.unix_ms);
             let redelivered = self.im.redeliver(&mut self.cx, full_jid, stanza, queued_unix_ms);
             if let Err(error) = redelivered {
                 self.cx.storage.roll_back_handler();
