@@ -80,10 +80,12 @@ fn features_tell_what_is_possible() {
     let three = "<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
                  <mechanism>PLAIN</mechanism></mechanisms>";
     let mechanisms = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>";
+    // XEP-0445 §3: with an invitation there is always a way.
+    let invited = "<register xmlns='urn:xmpp:ibr-token:0'/>";
     assert_eq!(
         features(false, InBand::Loopback, true, None),
         format!(
-            "<starttls xmlns='{}'/><{REGISTER}/>{mechanisms}{three}{limits}",
+            "<starttls xmlns='{}'/>{invited}<{REGISTER}/>{mechanisms}{three}{limits}",
             "urn:ietf:params:xml:ns:xmpp-tls"
         )
     );
@@ -95,19 +97,19 @@ fn features_tell_what_is_possible() {
     let both = cb(&format!("{exporter}<channel-binding type='tls-server-end-point'/>"));
     assert_eq!(
         features(true, InBand::Off, true, Some(tls13())),
-        format!("{both}{mechanisms}{plus}{three}{limits}")
+        format!("{invited}{both}{mechanisms}{plus}{three}{limits}")
     );
     // tls-server-end-point is undefined for Ed25519 certificates.
     let ed25519 = TlsInfo { end_point: None, ..tls13() };
     assert_eq!(
         features(true, InBand::Loopback, false, Some(ed25519)),
-        format!("{}{mechanisms}{plus}{three}{limits}", cb(exporter))
+        format!("{invited}{}{mechanisms}{plus}{three}{limits}", cb(exporter))
     );
     // No -PLUS before TLS 1.3.
     let tls12 = TlsInfo { is_tls13: false, ..tls13() };
     assert_eq!(
         features(true, InBand::Anyone, false, Some(tls12)),
-        format!("<{REGISTER}/>{mechanisms}{three}{limits}")
+        format!("{invited}<{REGISTER}/>{mechanisms}{three}{limits}")
     );
 }
 
