@@ -4,8 +4,8 @@
 //!
 //! A token is 160 bits of chance. Storage knows its hash only, and finds an invitation by that in
 //! one look-up: how long it takes says nothing about other tokens. Whether it has expired is looked
-//! at once, when the client shows it (XEP-0445 §4); what has expired is swept later, so that whoever
-//! has shown it in time finds it.
+//! at once, when the client shows it (XEP-0445 §4); what has expired is swept later, so that
+//! whoever has shown it in time finds it.
 
 use std::fmt;
 

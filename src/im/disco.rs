@@ -40,6 +40,7 @@ pub(super) fn handle_info(
     };
     pep::add_to_account(&mut info);
     info.add_features(ROUTES.iter().filter_map(|route| route.feature));
+    info.add_features(super::archive::FEATURES.iter().copied());
     info.add_features(im.features_elsewhere.iter().copied());
     info.add_features(CONVERSIONS);
     Ok(Some(info.to_element(None)))

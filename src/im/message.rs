@@ -95,6 +95,7 @@ impl Im {
                 offline::take_forged_delays(&mut stanza, &account);
                 self.archive_received(cx, &account, &mut stanza)?;
             }
+            Iq(_) => self.check_last(cx, &account, &stanza)?,
             _ => {}
         }
         let (given, otherwise) = match delivery(stanza.kind, self.addressed(&to)) {

@@ -7,6 +7,7 @@
 //! room service's.
 
 mod archive;
+mod archive_prefs;
 mod avatar;
 mod blocking;
 mod bookmarks;
@@ -15,6 +16,7 @@ mod carbons;
 mod contacts;
 mod disco;
 mod friends;
+mod last;
 mod message;
 mod offline;
 mod pep;
@@ -34,6 +36,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use crate::allowance::Allowances;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
@@ -132,6 +135,21 @@ pub const ROUTES: &[Route] = &[
         handler: roster::handle_set,
     },
     Route {
+        ns: ns::LAST,
+        name: "query",
+        kind: IqType::Get,
+        askers: Askers::Anyone,
+        feature: Some(ns::LAST),
+        handler: last::handle,
+    },
+    // Whoever is not the owner is told so (XEP-0313 §8.1). What accounts alone advertise of it is
+    // in `archive::FEATURES`.
+    mam("query", IqType::Get, archive::handle_form),
+    mam("query", IqType::Set, archive::handle_query),
+    mam("metadata", IqType::Get, archive::handle_metadata),
+    mam("prefs", IqType::Get, archive_prefs::handle_get),
+    mam("prefs", IqType::Set, archive_prefs::handle_set),
+    Route {
         ns: ns::VCARD_TEMP,
         name: "vCard",
         kind: IqType::Get,
@@ -210,6 +228,10 @@ pub const ROUTES: &[Route] = &[
     pubsub(ns::PUBSUB_OWNER, IqType::Set, pep::handle_set),
 ];
 
+const fn mam(name: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns: ns::MAM, name, kind, askers: Askers::Anyone, feature: None, handler }
+}
+
 const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
     Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
 }
@@ -228,6 +250,10 @@ pub struct Im {
     accounts: HashMap<BareJid, Account>,
     /// Features of an account that other tables than [`ROUTES`] answer.
     features_elsewhere: Vec<&'static str>,
+    /// How much accounts may still have read from their archives.
+    allowances: Allowances,
+    /// Who has gone in this turn: at most the sessions there were.
+    departures: Vec<last::Departure>,
     /// What clients have said of themselves.
     caps: Caps,
     /// A conversion writes to nodes: what it writes is not converted back.
@@ -361,8 +387,9 @@ impl Im {
                 self.handle_sent_probe(cx, session, stanza)
             }
             StanzaKind::Message(_) => {
-                self.archive_sent(cx, session, stanza)?;
-                self.copy_sent(cx, session, stanza);
+                self.archive_sent(cx, session, stanza, |im, cx, stanza| {
+                    im.copy_sent(cx, session, stanza);
+                })?;
                 Ok(true)
             }
             _ => Ok(true),
@@ -389,6 +416,7 @@ impl Im {
                 self.accounts.remove(&record.account);
             }
         }
+        self.note_departure(cx, &record.account, session, record.presence.is_some(), None);
         self.say_farewell(cx, &record, &contacts);
         // Only now: the farewell asks whom it may reach.
         if !self.accounts.contains_key(&record.account) {
@@ -396,18 +424,25 @@ impl Im {
         }
     }
 
-    /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `sessions`, said while
+    /// Shutdown, phase 4: what [`Self::handle_session_end`] says for each of `ids`, said while
     /// all of them are still there to hear it; then all are forgotten.
-    pub fn shut_down(&mut self, cx: &mut Cx, sessions: &[SessionId]) {
-        for &session in sessions {
+    pub fn shut_down(&mut self, cx: &mut Cx, ids: &[SessionId]) {
+        for &session in ids {
             let contacts = self.audience(cx, session);
             if let Some(record) = self.sessions.get(&session) {
                 self.say_farewell(cx, record, &contacts);
             }
         }
         self.accounts.keys().for_each(|account| cx.blocks.forget(account));
+        let sessions = std::mem::take(&mut self.sessions);
+        self.accounts.clear();
+        for &id in ids {
+            let Some(Session { account, presence, .. }) = sessions.get(&id) else { continue };
+            self.note_departure(cx, account, id, presence.is_some(), None);
+        }
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
-        *self = Self { features_elsewhere, ..Self::default() };
+        let departures = std::mem::take(&mut self.departures);
+        *self = Self { features_elsewhere, departures, ..Self::default() };
     }
 
     /// Storage lost this turn's writes: cached contacts and block lists are read again.

@@ -63,8 +63,8 @@ impl Im {
         Ok(())
     }
 
-    /// Forgets what was kept and is archived too: a client that binds by XEP-0386 (§3.2) finds it in
-    /// the archive. The rest is delivered, or it would be lost.
+    /// Forgets what was kept and is archived too: a client that binds by XEP-0386 (§3.2) finds it
+    /// in the archive. The rest is delivered, or it would be lost.
     pub fn clear_offline(&mut self, cx: &mut Cx, account: &BareJid) {
         if cx.storage.offline_remove_archived(account).is_err() {
             // It comes twice then; clients know the archive's id of it.

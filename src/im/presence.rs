@@ -153,6 +153,9 @@ impl Im {
         for target in directed {
             self.dismiss(cx, audience, &target, presence, &envelope);
         }
+        if self.sessions.get(&id).is_some_and(|session| session.presence.is_some()) {
+            self.note_departure(cx, &account, id, true, Some(presence));
+        }
         // Only now, so that the broadcast has reached the session itself.
         if let Some(session) = self.sessions.get_mut(&id) {
             session.presence = None;

@@ -3,6 +3,7 @@
 //! What needs to know who is connected is not here but in `im`; service discovery itself is
 //! composed by the server from this table and those of its siblings.
 
+mod last;
 mod ping;
 pub mod register;
 mod session;
@@ -71,6 +72,15 @@ pub const ROUTES: &[Route] = &[
         kind: IqType::Get,
         feature: Some(ns::VERSION),
         handler: version::handle,
+    },
+    // Of accounts: `im::ROUTES`.
+    Route {
+        scopes: &[Scope::Server, Scope::RoomService],
+        ns: ns::LAST,
+        name: "query",
+        kind: IqType::Get,
+        feature: Some(ns::LAST),
+        handler: last::handle,
     },
     Route {
         scopes: &[Scope::Server, Scope::RoomService],
@@ -204,6 +214,6 @@ mod tests {
         assert!(!has(Scope::Server, IqType::Get, "query", ns::PING));
         assert!(!has(Scope::RoomService, IqType::Get, "query", ns::REGISTER));
         let rooms: Vec<_> = features(Scope::RoomService).collect();
-        assert_eq!(rooms, [ns::PING, ns::VERSION, ns::TIME]);
+        assert_eq!(rooms, [ns::PING, ns::VERSION, ns::LAST, ns::TIME]);
     }
 }

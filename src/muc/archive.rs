@@ -16,21 +16,16 @@ use super::history::Said;
 use super::occupant::Occupant;
 use super::room::Room;
 use super::{retract, subject};
+use crate::archives::{self, Archive, read_message};
 use crate::config::Config;
 use crate::cx::{Cx, Now};
 use crate::outbound::Envelope;
 use crate::storage::{
-    ArchiveFilter, ArchiveSlice, ArchivedAuthor, ArchivedMessage, Retention, StorageError,
+    ArchiveFilter, ArchiveOwner, ArchiveSlice, ArchivedAuthor, ArchivedMessage, Retention,
+    StorageError,
 };
-use crate::xml::{Element, read_fragment};
+use crate::xml::Element;
 use crate::xmpp::{BareJid, Jid, MessageType, Stanza, StanzaKind, ns};
-
-/// A day.
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Message processing hints (XEP-0334).
-const HINTS: &str = "urn:xmpp:hints";
-/// Reactions (XEP-0444).
-const REACTIONS: &str = "urn:xmpp:reactions:0";
 
 /// Who said something: the occupant, and the session it used.
 #[derive(Clone, Copy)]
@@ -44,19 +39,19 @@ pub struct Author<'a> {
 /// True for a message that is archived.
 fn is_archived(message: &Stanza) -> bool {
     let has = |name, ns| message.child(name, ns).is_some();
-    let is_unwanted = has("no-store", HINTS) || has("no-permanent-store", HINTS);
+    let is_unwanted = has("no-store", ns::HINTS) || has("no-permanent-store", ns::HINTS);
     has("retract", ns::RETRACT)
         || !is_unwanted
             && (has("body", ns::CLIENT)
-                || has("store", HINTS)
-                || has("reactions", REACTIONS)
+                || has("store", ns::HINTS)
+                || has("reactions", ns::REACTIONS)
                 || subject::is_change(message))
 }
 
 /// True for a message that newcomers get as history (XEP-0045 §7.2.13).
 pub fn is_replayed(message: &Stanza) -> bool {
     let has = |name, ns| message.child(name, ns).is_some();
-    has("retract", ns::RETRACT) || has("body", ns::CLIENT) && !has("no-store", HINTS)
+    has("retract", ns::RETRACT) || has("body", ns::CLIENT) && !has("no-store", ns::HINTS)
 }
 
 /// The id that the room gave a message (XEP-0359).
@@ -66,12 +61,7 @@ pub fn stanza_id<'a>(room: &BareJid, message: &'a Stanza) -> &'a str {
     own.and_then(|id| id.attr("id")).expect("the room gives each message an id")
 }
 
-/// A stored message.
-pub fn read_message(xml: &[u8]) -> Option<Element> {
-    read_fragment(xml, ns::CLIENT).into_iter().next()
-}
-
-/// The same as a stanza to all.
+/// A stored message as a stanza to all.
 pub fn to_stanza(message: Element) -> Option<Stanza> {
     let from = Jid::parse(message.attr("from")?).ok()?;
     let text = |value: Option<&str>| value.map(str::to_owned);
@@ -85,12 +75,9 @@ pub fn to_stanza(message: Element) -> Option<Stanza> {
 
 /// What an archive keeps now.
 pub fn retention(config: &Config, now: Now) -> Retention {
-    let days = i64::from(config.rooms.archive_days);
-    Retention {
-        messages_max: config.limits.room_archive_messages,
-        bytes_max: config.limits.room_archive_bytes,
-        oldest_ms: if days == 0 { i64::MIN } else { now.unix_ms.saturating_sub(days * DAY_MS) },
-    }
+    let limits = &config.limits;
+    let days = config.rooms.archive_days;
+    archives::retention(now, days, limits.room_archive_messages, limits.room_archive_bytes)
 }
 
 impl Room {
@@ -123,7 +110,7 @@ impl Room {
             is_replayed: is_replayed(message),
             xml: envelope.to_vec(),
         };
-        cx.storage.archive_add(&self.jid, &archived, retention(&cx.config, cx.now))?;
+        cx.storage.archive_add(self.archive_owner(), &archived, retention(&cx.config, cx.now))?;
         self.mark_written(cx);
         Ok(())
     }
@@ -160,7 +147,7 @@ impl Room {
         if !self.keeps_archive() {
             return Ok(());
         }
-        self.expire_archive(cx)?;
+        self.archive_read(cx).expire(cx)?;
         let messages_max = self.options.history_messages as usize;
         let bytes_max = cx.config.limits.room_history_bytes;
         let filter = ArchiveFilter {
@@ -174,7 +161,7 @@ impl Room {
             messages_max,
             bytes_max: if bytes_max == 0 { usize::MAX } else { bytes_max },
         };
-        let page = cx.storage.archive_page(&self.jid, &filter, slice)?;
+        let page = cx.storage.archive_page(self.archive_owner(), &filter, slice)?;
         self.history = super::history::History::default();
         for archived in page.messages {
             let Some(stanza) = read_message(&archived.xml).and_then(to_stanza) else { continue };
@@ -187,13 +174,14 @@ impl Room {
         Ok(())
     }
 
-    /// Removes what is too old. While nothing can be written it is hidden all the same; but a
-    /// statement that fails may leave a half behind it: `Err` takes that back.
-    pub fn expire_archive(&mut self, cx: &mut Cx) -> Result<(), StorageError> {
-        match cx.storage.archive_trim(&self.jid, retention(&cx.config, cx.now)) {
-            Err(StorageError::Unavailable) => Ok(()),
-            result => result,
-        }
+    /// Whose archive it is, for storage.
+    pub fn archive_owner(&self) -> ArchiveOwner<'_> {
+        ArchiveOwner::Room(&self.jid)
+    }
+
+    /// The archive, to be read.
+    pub fn archive_read(&self, cx: &Cx) -> Archive<'_> {
+        Archive::new(self.archive_owner(), retention(&cx.config, cx.now))
     }
 }
 
@@ -211,8 +199,8 @@ mod tests {
             children.iter().map(child).fold(message, Stanza::with_child)
         };
         let (body, subject) = (("body", ns::CLIENT), ("subject", ns::CLIENT));
-        let (no_store, no_permanent) = (("no-store", HINTS), ("no-permanent-store", HINTS));
-        let (store, retract) = (("store", HINTS), ("retract", ns::RETRACT));
+        let (no_store, no_permanent) = (("no-store", ns::HINTS), ("no-permanent-store", ns::HINTS));
+        let (store, retract) = (("store", ns::HINTS), ("retract", ns::RETRACT));
         let composing = ("composing", "http://jabber.org/protocol/chatstates");
         let displayed = ("displayed", "urn:xmpp:chat-markers:0");
         for (children, want) in [
@@ -222,7 +210,7 @@ mod tests {
             (&[subject, body], (true, true)),
             (&[retract], (true, true)),
             (&[retract, no_store], (true, true)),
-            (&[("reactions", REACTIONS)], (true, false)),
+            (&[("reactions", ns::REACTIONS)], (true, false)),
             (&[store, ("encrypted", "urn:xmpp:omemo:2")], (true, false)),
             (&[composing], (false, false)),
             (&[displayed], (false, false)),

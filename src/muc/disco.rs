@@ -40,7 +40,7 @@ const FEATURES: &[Feature] = &[
     (ns::HATS, |_| true),
     (ns::MUC_AFFILIATIONS, |_| true),
     (ns::MAM, Room::keeps_archive),
-    ("urn:xmpp:mam:2#extended", Room::keeps_archive),
+    (crate::archives::EXTENDED, Room::keeps_archive),
     (ns::RETRACT, Room::keeps_archive),
     ("urn:xmpp:message-retract:1#tombstone", Room::keeps_archive),
     (ns::RSM, |room| room.options.occupants_in_disco),

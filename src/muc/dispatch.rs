@@ -2,11 +2,11 @@
 //! a room or to a seat. What is neither a join nor a leave, neither a request nor an answer, is
 //! refused or dropped here, as XEP-0045 §17 says.
 
-use super::allowance::DEAR_ROW;
 use super::join::{self, Join};
 use super::occupant::Payload;
 use super::room::Room;
 use super::{Muc, invite, leave, not_in_room, presence, private};
+use crate::allowance::DEAR_ROW;
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::xml::Element;

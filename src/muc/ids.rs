@@ -9,8 +9,6 @@ use ring::hmac;
 
 use crate::credentials::is_same_secret;
 use crate::cx::Entropy;
-use crate::xml::Element;
-use crate::xmpp::{BareJid, ns};
 
 /// Bytes of the tag that are sent.
 const TAG_BYTES: usize = 16;
@@ -35,13 +33,6 @@ pub fn stanza_id(entropy: &mut dyn Entropy) -> String {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes);
     hex(&bytes)
-}
-
-/// `<stanza-id/>` of a room message, with a new id.
-pub fn stanza_id_element(entropy: &mut dyn Entropy, room: &BareJid) -> Element {
-    Element::new("stanza-id", ns::SID)
-        .with_attr("by", room.as_str())
-        .with_attr("id", stanza_id(entropy))
 }
 
 /// The occupant id of an account in a room (XEP-0421 §4.1): the same at every visit, in no other

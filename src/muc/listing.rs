@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::Muc;
-use super::allowance::DEAR_ROW;
+use crate::allowance::DEAR_ROW;
 use crate::cx::Cx;
 use crate::storage::StorageError;
 use crate::xml::Element;

@@ -8,10 +8,10 @@
 //!
 //! | concern | files |
 //! |---|---|
-//! | the service | `service`, `listing`, `disco`, `unique`, `manage`, `graves`, `allowance` |
+//! | the service | `service`, `listing`, `disco`, `unique`, `manage`, `graves` |
 //! | a room, who is in it | `room`, `occupant`, `persist`, `ids`, `join`, `leave`, `presence`, `probe` |
 //! | what is said | `message`, `private`, `subject`, `history`, `pace`, `activity`, `sanitize` |
-//! | what is kept | `archive`, `archive_query`, `archive_filter`, `retract`, `moderate` |
+//! | what is kept | `archive`, `archive_query`, `retract`, `moderate` |
 //! | who may what | `privilege`, `admin`, `changes`, `backlog`, `versions` |
 //! | who has voice | `voice_requests`, `voice_kept` |
 //! | how it is | `owner`, `config_form`, `hats`, `hats_commands`, `vcard` |
@@ -19,9 +19,7 @@
 
 mod activity;
 mod admin;
-mod allowance;
 mod archive;
-mod archive_filter;
 mod archive_query;
 mod asked;
 mod backlog;
@@ -69,6 +67,7 @@ use std::collections::HashMap;
 use ring::hmac;
 use slab::Slab;
 
+use crate::allowance::Allowances;
 use crate::config::Config;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
@@ -80,7 +79,6 @@ use crate::xmpp::{
     StanzaKind, ns,
 };
 
-use allowance::Allowances;
 use backlog::Telling;
 use pace::Resting;
 use room::Room;

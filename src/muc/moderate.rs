@@ -38,7 +38,7 @@ impl Room {
         privilege::check_moderate(self.rank_of(&request.account))?;
         let (id, reason) = read(request)?;
         let reason = check_reason(&cx.config, reason)?;
-        self.rows_read += super::allowance::DEAR_ROW;
+        self.rows_read += crate::allowance::DEAR_ROW;
         let original = self.original(cx, id)?.ok_or(Condition::ItemNotFound)?;
         if original.is_of_room {
             return Err(Condition::NotAllowed.into());
@@ -86,7 +86,7 @@ impl Room {
             .with_attr("id", id)
             .with_child(moderated.clone())
             .with_child_opt(reason);
-        let message = self.own_message(cx, MessageType::Groupchat, retract);
-        message.with_child(ids::stanza_id_element(cx.entropy.as_mut(), &self.jid))
+        let stanza_id = crate::archives::stanza_id_element(cx, &self.jid);
+        self.own_message(cx, MessageType::Groupchat, retract).with_child(stanza_id)
     }
 }

@@ -177,7 +177,7 @@ impl Room {
             }
             (true, true) => {
                 if self.options.archive && !options.archive {
-                    cx.storage.archive_clear(&self.jid)?;
+                    cx.storage.archive_clear(self.archive_owner())?;
                 }
                 if *options != self.options {
                     cx.storage.room_options(&self.jid, options)?;
@@ -271,7 +271,7 @@ mod tests {
     use crate::config::Config;
     use crate::cx::{Entropy, Now};
     use crate::outbound::Envelope;
-    use crate::storage::{ArchiveFilter, Storage};
+    use crate::storage::{ArchiveFilter, ArchiveOwner, Storage};
     use crate::xmpp::{MessageType, StanzaKind};
 
     struct Zero;
@@ -294,9 +294,10 @@ mod tests {
         let kind = StanzaKind::Message(MessageType::Groupchat);
         let message = Stanza::new(kind, jid.clone().into(), None)
             .with_child(Element::new("body", ns::CLIENT).with_text("x"))
-            .with_child(super::super::ids::stanza_id_element(cx.entropy.as_mut(), &jid));
+            .with_child(crate::archives::stanza_id_element(&mut cx, &jid));
         room.archive(&mut cx, None, &message, &Envelope::new(&message)).expect("archived");
-        let count = |cx: &mut Cx| cx.storage.archive_count(&jid, &ArchiveFilter::default());
+        let (owner, any) = (ArchiveOwner::Room(&jid), ArchiveFilter::default());
+        let count = |cx: &mut Cx| cx.storage.archive_count(owner, &any);
         assert_eq!(count(&mut cx), Ok(1));
         let none = AffiliationChanges::new();
         let named = RoomOptions { name: "x".into(), ..options.clone() };

@@ -7,6 +7,7 @@ use super::ids::Return;
 use super::occupant::Seat;
 use super::room::Room;
 use super::{leave, presence, privilege, sanitize};
+use crate::archives::chats;
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
@@ -80,6 +81,11 @@ impl Room {
             .with_child(Element::new("x", ns::MUC_USER));
         if cx.blocks.has_blocked(&target.account, &relayed.from) {
             return Ok(()); // An error would name the one who has blocked (XEP-0191).
+        }
+        if cx.config.is_account_domain(target.account.domain()) {
+            // Kept once, however many sessions hear it (XEP-0313 §6.1.1).
+            relayed.to = Some(target.account.clone().into());
+            chats::keep_received(cx, &target.account, &mut relayed)?;
         }
         let envelope = Envelope::new(&relayed);
         for seat in &target.seats {

@@ -7,10 +7,11 @@
 //! was taken back and by what. The retraction is kept as any message (§5); when it is taken back
 //! itself, what it did still stands. What is a tombstone already stays as it is.
 
-use super::archive::{read_message, retention, to_stanza};
+use super::archive::{retention, to_stanza};
 use super::occupant::Occupant;
 use super::room::Room;
 use super::subject;
+use crate::archives::read_message;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::storage::{ArchivedMessage, StorageError};
@@ -77,7 +78,7 @@ impl Room {
         let mut archived = None;
         if self.keeps_archive() {
             let oldest_ms = retention(&cx.config, cx.now).oldest_ms;
-            archived = cx.storage.archive_message(&self.jid, id, oldest_ms)?;
+            archived = cx.storage.archive_message(self.archive_owner(), id, oldest_ms)?;
         }
         let (author, xml) = match &archived {
             Some(archived) => {
@@ -123,7 +124,7 @@ impl Room {
         let envelope =
             Envelope::new(&emptied(&self.jid, &original.stanza).with_child(retracted.clone()));
         if let Some(archived) = &original.archived {
-            cx.storage.archive_replace(&self.jid, archived, &envelope.to_vec())?;
+            cx.storage.archive_replace(self.archive_owner(), archived, &envelope.to_vec())?;
             self.mark_written(cx);
         }
         Ok(envelope)

@@ -142,7 +142,7 @@ impl Room {
 
     /// A groupchat message as all get it (§7.4).
     pub fn reflection(&self, cx: &mut Cx, occupant: &Occupant, message: Stanza) -> Stanza {
-        let stanza_id = super::ids::stanza_id_element(cx.entropy.as_mut(), &self.jid);
+        let stanza_id = crate::archives::stanza_id_element(cx, &self.jid);
         Stanza {
             kind: message.kind,
             from: occupant.jid.clone(),

@@ -3,7 +3,7 @@
 //! that make the service work.
 
 use super::Muc;
-use super::allowance::DEAR_ROW;
+use crate::allowance::DEAR_ROW;
 use crate::cx::Cx;
 use crate::xml::Element;
 use crate::xmpp::{Condition, Jid, Stanza, StanzaError, ns};

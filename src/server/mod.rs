@@ -385,6 +385,7 @@ impl Server {
     pub fn commit(&mut self, now: Now) {
         self.cx.now = now;
         self.turn_wrote = false;
+        self.im.write_departures(&mut self.cx);
         if !self.sweeps && self.cx.storage.has_waste() {
             self.sweeps = true;
             self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);

@@ -1,4 +1,5 @@
-//! Archives of rooms at rest (XEP-0313): one row per message, in the order of their numbers.
+//! Archives of rooms and of accounts at rest (XEP-0313): one row per message, in the order of their
+//! numbers.
 //!
 //! What a filter looks at stands in one index, so that a search reads messages only where it
 //! finds some. How much an archive holds is counted as it changes, never by looking. It is kept
@@ -6,21 +7,24 @@
 //! it waits for its removal. Numbers are never given twice, nor shown: what clients see are the
 //! unpredictable ids that came with the messages.
 //!
-//! A room has one archive. When the room goes, or begins anew, its archive belongs to nobody and
-//! is found by nobody; its messages are removed little by little. So with the address of whoever
-//! has lost its account: what it said is nobody's at once.
+//! A room has one archive, and so has an account; what is of accounts alone is in `chats`. When its
+//! owner goes, or begins anew, an archive belongs to nobody and is found by nobody; its messages
+//! are removed little by little. So with the address of whoever has lost its account: what it said
+//! in rooms is nobody's at once.
 
+mod owner;
 mod waste;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use rusqlite::{Row, params};
 
-use super::rooms::{key, one_row};
+use super::rooms::one_row;
 use super::{Storage, StorageError};
-use crate::xmpp::{Affiliation, BareJid, Jid, Role};
+use crate::xmpp::{Affiliation, Jid, Role};
 
+pub use owner::ArchiveOwner;
 pub(super) use waste::Waste;
 
 /// The tables of this file.
@@ -59,14 +63,6 @@ CREATE TABLE archive_former (
 ) STRICT;
 ";
 
-/// The archive of the room with parameters 1 and 2.
-macro_rules! archive_of {
-    () => {
-        "(SELECT archive.id FROM room JOIN archive ON archive.room = room.id
-          WHERE domain = ?1 AND local = ?2)"
-    };
-}
-
 /// The columns of [`archived`]: the address of an account that is gone is none.
 macro_rules! columns {
     () => {
@@ -77,8 +73,6 @@ macro_rules! columns {
                 resource, affiliation, role, occupant_id, is_replayed, message"
     };
 }
-
-use archive_of;
 
 /// Who sent an archived message, as it was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,20 +87,21 @@ pub struct ArchivedAuthor {
     pub occupant_id: String,
 }
 
-/// A message in the archive of a room.
+/// A message in an archive. What is not of rooms alone is the same in an account's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivedMessage {
     /// Its id: the stanza id that occupants saw.
     pub uid: String,
     /// When it was sent to all, in milliseconds since 1970.
     pub unix_ms: i64,
-    /// The nick of who sent it; empty for the room itself.
+    /// The nick of who sent it; empty for the room itself. In the archive of an account the bare
+    /// address of the other side.
     pub nick: String,
-    /// Who sent it; `None` for the room itself, and for an account that is gone.
+    /// Who sent it to the room; `None` for the room itself, and for an account that is gone.
     pub author: Option<ArchivedAuthor>,
     /// It is part of the history that newcomers get.
     pub is_replayed: bool,
-    /// The serialised stanza, without `to`.
+    /// The serialised stanza; of a room without `to`.
     pub xml: Vec<u8>,
 }
 
@@ -143,12 +138,14 @@ pub struct ArchiveFilter {
     pub start_ms: i64,
     /// Only up to this time.
     pub end_ms: i64,
-    /// Only of this nick.
+    /// Only of this nick; of an account, only with this bare address.
     pub nick: Option<String>,
     /// Only of this bare address.
     pub account: Option<String>,
     /// Only of this resource of that address.
     pub resource: Option<String>,
+    /// Besides those, what this resource of the owner has sent and was sent.
+    pub own_resource: Option<String>,
     /// Only at these places.
     pub places: Option<Vec<i64>>,
     /// Only what newcomers get.
@@ -165,6 +162,7 @@ impl Default for ArchiveFilter {
             nick: None,
             account: None,
             resource: None,
+            own_resource: None,
             places: None,
             replayed_only: false,
         }
@@ -199,13 +197,13 @@ macro_rules! matching {
         concat!(
             $head,
             " FROM archive_message INDEXED BY archive_message_found
-             WHERE archive = ",
-            archive_of!(),
-            " AND id > ?3 AND id < ?4 AND unix_ms >= ?5 AND unix_ms <= ?6
-              AND (?7 IS NULL OR nick = ?7)
-              AND (?8 IS NULL OR account = ?8
-                   AND id > ifnull((SELECT last FROM archive_former WHERE account = ?8), 0))
-              AND (?9 IS NULL OR resource = ?9)
+             WHERE archive = ?1
+              AND id > ?2 AND id < ?3 AND unix_ms >= ?4 AND unix_ms <= ?5
+              AND ((?6 IS NULL OR nick = ?6)
+                   AND (?7 IS NULL OR account = ?7
+                        AND id > ifnull((SELECT last FROM archive_former WHERE account = ?7), 0))
+                   AND (?8 IS NULL OR resource = ?8)
+                   OR own_resource = ?9)
               AND (?10 IS NULL OR id IN (SELECT value FROM json_each(?10)))
               AND is_replayed >= ?11 ",
             $tail
@@ -215,10 +213,9 @@ macro_rules! matching {
 
 /// The parameters of [`matching`], and those that follow them.
 macro_rules! matching_params {
-    ($room:expr, $filter:expr $(, $more:expr)*) => {
+    ($archive:expr, $filter:expr $(, $more:expr)*) => {
         params![
-            key($room).0,
-            key($room).1,
+            $archive,
             $filter.after,
             $filter.before,
             $filter.start_ms,
@@ -226,6 +223,7 @@ macro_rules! matching_params {
             $filter.nick,
             $filter.account,
             $filter.resource,
+            $filter.own_resource,
             $filter.places.as_deref().map(json),
             $filter.replayed_only
             $(, $more)*
@@ -249,32 +247,18 @@ impl Storage {
     /// `Failed` when the room is not stored.
     pub fn archive_add(
         &mut self,
-        room: &BareJid,
+        room: ArchiveOwner<'_>,
         message: &ArchivedMessage,
         keep: Retention,
     ) -> Result<(), StorageError> {
-        let (domain, local) = key(room);
-        let rows = self.write(
-            "INSERT INTO archive (room, messages, bytes)
-             SELECT id, 1, ?3 FROM room WHERE domain = ?1 AND local = ?2
-             ON CONFLICT (room) DO UPDATE SET
-                    messages = messages + excluded.messages,
-                    bytes = bytes + excluded.bytes",
-            params![domain, local, message.xml.len() as i64],
-        )?;
-        one_row(rows)?;
+        let archive = self.archive_open(room)?.ok_or(StorageError::Failed)?;
         let author = message.author.as_ref();
         self.write(
-            concat!(
-                "INSERT INTO archive_message (archive, uid, unix_ms, nick, account, resource,
-                                              affiliation, role, occupant_id, is_replayed, message)
-                 VALUES (",
-                archive_of!(),
-                ", ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-            ),
+            "INSERT INTO archive_message (archive, uid, unix_ms, nick, account, resource,
+                                          affiliation, role, occupant_id, is_replayed, message)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
-                domain,
-                local,
+                archive,
                 message.uid,
                 message.unix_ms,
                 message.nick,
@@ -287,17 +271,23 @@ impl Storage {
                 message.xml
             ],
         )?;
-        self.archive_trim(room, keep)
+        self.archive_added(archive, message.xml.len(), keep)
     }
 
     /// How much an archive holds, what is too old and not yet removed included.
-    pub fn archive_total(&mut self, room: &BareJid) -> Result<ArchiveTotal, StorageError> {
+    pub fn archive_total(&mut self, owner: ArchiveOwner<'_>) -> Result<ArchiveTotal, StorageError> {
+        match self.archive_of(owner)? {
+            Some(archive) => self.archive_total_in(archive),
+            None => Ok(ArchiveTotal::default()),
+        }
+    }
+
+    fn archive_total_in(&mut self, archive: i64) -> Result<ArchiveTotal, StorageError> {
         let total = self.read_one(
             "SELECT messages, bytes, (SELECT unix_ms FROM archive_message
                                       WHERE archive = archive.id ORDER BY id LIMIT 1)
-             FROM room JOIN archive ON archive.room = room.id
-             WHERE domain = ?1 AND local = ?2",
-            key(room),
+             FROM archive WHERE id = ?1",
+            [archive],
             |row| {
                 let (messages, bytes, oldest_ms) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 Ok(ArchiveTotal { messages, bytes, oldest_ms })
@@ -309,17 +299,13 @@ impl Storage {
     /// Counts what an archive holds more, or less.
     fn archive_count_in(
         &mut self,
-        room: &BareJid,
+        archive: i64,
         messages: i64,
         bytes: i64,
     ) -> Result<(), StorageError> {
-        let (domain, local) = key(room);
         self.write(
-            concat!(
-                "UPDATE archive SET messages = messages + ?3, bytes = bytes + ?4 WHERE id = ",
-                archive_of!()
-            ),
-            params![domain, local, messages, bytes],
+            "UPDATE archive SET messages = messages + ?2, bytes = bytes + ?3 WHERE id = ?1",
+            (archive, messages, bytes),
         )?;
         Ok(())
     }
@@ -327,18 +313,14 @@ impl Storage {
     /// The place of a message in the archive; `None` when it is not there, or too old.
     pub fn archive_place(
         &mut self,
-        room: &BareJid,
+        owner: ArchiveOwner<'_>,
         uid: &str,
         oldest_ms: i64,
     ) -> Result<Option<i64>, StorageError> {
-        let (domain, local) = key(room);
+        let archive = self.archive_of(owner)?;
         self.read_one(
-            concat!(
-                "SELECT id FROM archive_message WHERE archive = ",
-                archive_of!(),
-                " AND uid = ?3 AND unix_ms >= ?4"
-            ),
-            params![domain, local, uid, oldest_ms],
+            "SELECT id FROM archive_message WHERE archive = ?1 AND uid = ?2 AND unix_ms >= ?3",
+            (archive, uid, oldest_ms),
             |row| row.get(0),
         )
     }
@@ -346,19 +328,17 @@ impl Storage {
     /// The message with an id; `None` when it is not there, or too old.
     pub fn archive_message(
         &mut self,
-        room: &BareJid,
+        owner: ArchiveOwner<'_>,
         uid: &str,
         oldest_ms: i64,
     ) -> Result<Option<ArchivedMessage>, StorageError> {
-        let (domain, local) = key(room);
+        let archive = self.archive_of(owner)?;
         self.read_one(
             concat!(
                 columns!(),
-                " FROM archive_message WHERE archive = ",
-                archive_of!(),
-                " AND uid = ?3 AND unix_ms >= ?4"
+                " FROM archive_message WHERE archive = ?1 AND uid = ?2 AND unix_ms >= ?3"
             ),
-            params![domain, local, uid, oldest_ms],
+            (archive, uid, oldest_ms),
             archived,
         )
     }
@@ -366,17 +346,18 @@ impl Storage {
     /// A page of what matches, in the order of the archive.
     pub fn archive_page(
         &mut self,
-        room: &BareJid,
+        owner: ArchiveOwner<'_>,
         filter: &ArchiveFilter,
         slice: ArchiveSlice,
     ) -> Result<ArchivePage, StorageError> {
+        let archive = self.archive_of(owner)?;
         let sql = if slice.from_end { PAGE_BACKWARD } else { PAGE_FORWARD };
         let mut page = ArchivePage::default();
         let mut bytes = 0;
         self.read_some(
             sql,
             matching_params!(
-                room,
+                archive,
                 filter,
                 number(slice.messages_max.saturating_add(1)),
                 number(slice.skipped)
@@ -403,10 +384,11 @@ impl Storage {
     /// How many messages match.
     pub fn archive_count(
         &mut self,
-        room: &BareJid,
+        owner: ArchiveOwner<'_>,
         filter: &ArchiveFilter,
     ) -> Result<usize, StorageError> {
-        let params = matching_params!(room, filter);
+        let archive = self.archive_of(owner)?;
+        let params = matching_params!(archive, filter);
         let count = self.read_one(COUNT, params, |row| row.get::<_, i64>(0))?;
         Ok(usize::try_from(count.unwrap_or_default()).unwrap_or_default())
     }
@@ -414,21 +396,17 @@ impl Storage {
     /// Replaces the stanza of an archived message: its id, time and sender stay (§3.2).
     pub fn archive_replace(
         &mut self,
-        room: &BareJid,
+        owner: ArchiveOwner<'_>,
         message: &ArchivedMessage,
         xml: &[u8],
     ) -> Result<(), StorageError> {
-        let (domain, local) = key(room);
+        let archive = self.archive_of(owner)?.ok_or(StorageError::Failed)?;
         let rows = self.write(
-            concat!(
-                "UPDATE archive_message SET message = ?4 WHERE archive = ",
-                archive_of!(),
-                " AND uid = ?3"
-            ),
-            params![domain, local, message.uid, xml],
+            "UPDATE archive_message SET message = ?3 WHERE archive = ?1 AND uid = ?2",
+            (archive, &message.uid, xml),
         )?;
         one_row(rows)?;
-        self.archive_count_in(room, 0, xml.len() as i64 - message.xml.len() as i64)
+        self.archive_count_in(archive, 0, xml.len() as i64 - message.xml.len() as i64)
     }
 }
 

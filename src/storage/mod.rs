@@ -49,8 +49,10 @@ use crate::config::Synchronous;
 
 pub use activity::StoredActivity;
 pub use archive::{
-    ArchiveFilter, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage, Retention,
+    ArchiveFilter, ArchiveOwner, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage,
+    Retention,
 };
+pub use chats::{ArchivePreferences, ChatMessage, LastSeen};
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
@@ -77,7 +79,7 @@ const FILE_NAME: &str = "tercet.db";
 const BUSY_TIMEOUT_MS: u64 = 50;
 
 /// Statements kept prepared: more than there are in this folder.
-const CACHED_STATEMENTS_MAX: usize = 128;
+const CACHED_STATEMENTS_MAX: usize = 256;
 
 /// The database.
 pub struct Storage {

@@ -173,7 +173,7 @@ impl Negotiation {
                 takes_invitations: !self.needs_tls(cx),
                 bindings: &self.bindings,
             }
-            .write(&cx.config.limits),
+            .write(&cx.config),
             Stage::Bind(_) => features::write_after_login(cx, false),
             Stage::Bound(_) => features::write_after_login(cx, true),
         };

@@ -6,7 +6,7 @@
 
 use super::inline::Bind;
 use super::sasl::{self, ChannelBindings, ht};
-use crate::config::Limits;
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::xml::Element;
 use crate::xml::writer::write_element;
@@ -26,7 +26,8 @@ pub struct Before<'a> {
 
 impl Before<'_> {
     /// `<stream:features/>` of a stream that nobody has logged in on.
-    pub fn write(&self, limits: &Limits) -> Vec<u8> {
+    pub fn write(&self, config: &Config) -> Vec<u8> {
+        let limits = &config.limits;
         let mut features = Vec::new();
         if let Some(is_required) = self.starttls {
             let required = is_required.then(|| Element::new("required", ns::TLS));
@@ -43,7 +44,8 @@ impl Before<'_> {
             features.push(mechanisms(!self.bindings.is_empty()));
         }
         if self.starttls.is_none() {
-            features.push(authentication(self.bindings));
+            let resumes = config.c2s.resume_seconds > 0;
+            features.push(authentication(self.bindings, resumes));
         }
         // Without traffic a stream ends at the deadline for the login.
         let idle_seconds = limits.unauthenticated_seconds;
@@ -89,7 +91,7 @@ fn mechanisms(has_plus: bool) -> Element {
 }
 
 /// XEP-0388 §2.1. The same mechanisms for everybody, whether there is such an account or not.
-fn authentication(bindings: &ChannelBindings) -> Element {
+fn authentication(bindings: &ChannelBindings, resumes: bool) -> Element {
     let mut authentication = Element::new("authentication", ns::SASL2);
     for (_, name) in sasl::offered(!bindings.is_empty()) {
         authentication.push(Element::new("mechanism", ns::SASL2).with_text(name));
@@ -99,8 +101,10 @@ fn authentication(bindings: &ChannelBindings) -> Element {
     for kind in ht::Kind::offered(bindings) {
         fast.push(Element::new("mechanism", ns::FAST).with_text(kind.name));
     }
-    let inline = Element::new("inline", ns::SASL2).with_child(Bind::feature()).with_child(fast);
-    authentication.with_child(inline)
+    // XEP-0198 §9.2
+    let resumption = resumes.then(|| Element::new("sm", ns::SM));
+    let inline = Element::new("inline", ns::SASL2).with_child_opt(resumption);
+    authentication.with_child(inline.with_child(Bind::feature()).with_child(fast))
 }
 
 /// XEP-0440 §2: at least one type, or nothing.

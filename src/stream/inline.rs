@@ -57,6 +57,7 @@ const WISHES: &[(&str, &str, Wish)] = &[
     (ns::CARBONS, "enable", Wish::Carbons),
     (ns::CSI, "active", Wish::Active),
     (ns::CSI, "inactive", Wish::Inactive),
+    (ns::SM, "enable", Wish::Management),
 ];
 
 /// `<bind/>` of XEP-0386.

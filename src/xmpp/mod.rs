@@ -10,6 +10,7 @@ pub mod disco;
 mod domain;
 pub mod error;
 pub mod jid;
+pub mod mam;
 pub mod ns;
 pub mod prep;
 mod punycode;

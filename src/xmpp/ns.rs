@@ -76,6 +76,8 @@ pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// Message archives (XEP-0313).
 pub const MAM: &str = "urn:xmpp:mam:2";
+/// Reactions (XEP-0444).
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
 /// Forwarded stanzas (XEP-0297).
 pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// Retracted messages (XEP-0424).

@@ -1,6 +1,6 @@
 //! tests/scenarios/XEP-0045.md and RFC-6121.md: which script proves which section. The scripts'
-//! `# Proves:` lines are the truth; the tables must say the same, know every section of the chapters
-//! that concern a server, and give a reason where there is no script.
+//! `# Proves:` lines are the truth; the tables must say the same, know every section of the
+//! chapters that concern a server, and give a reason where there is no script.
 //! `TERCET_WRITE_TABLE=1 cargo test --test it sections` writes their last columns anew.
 
 use std::collections::BTreeSet;

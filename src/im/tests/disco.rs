@@ -24,9 +24,11 @@ fn an_account_tells_its_owner() {
     let features = info.elements().filter_map(|child| child.attr("var"));
     // Those of its nodes: tests/scenarios/pep_disco.scs.
     let features: Vec<_> = features.filter(|feature| !feature.starts_with(ns::PUBSUB)).collect();
-    let own = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VCARD_TEMP, ns::PRIVATE, ns::CARBONS];
+    let own = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST, ns::VCARD_TEMP, ns::PRIVATE];
+    let own = [&own[..], &[ns::CARBONS, ns::BLOCKING]].concat();
+    let of_archives = [ns::MAM, "urn:xmpp:mam:2#extended", ns::SID];
     let conversions = [ns::PEP_VCARD_CONVERSION, ns::BOOKMARKS_COMPAT, ns::BOOKMARKS_COMPAT_PEP];
-    let all = [&own[..], &[ns::BLOCKING, ns::PING, ns::REGISTER], &conversions].concat();
+    let all = [&own[..], &of_archives, &[ns::PING, ns::REGISTER], &conversions].concat();
     assert_eq!(features, all);
     let items = world.ask(orchard, ORCHARD, IqType::Get, query(ns::DISCO_ITEMS));
     let items = items.ok().flatten().expect("disco#items");

@@ -1,11 +1,13 @@
 //! Archives at rest: pages, filters, bounds, tombstones.
 
 use super::super::tests::room;
+use super::ArchiveOwner::Room;
 use super::*;
-use crate::xmpp::Affiliation;
+use crate::xmpp::{Affiliation, BareJid};
 
 const ROOM: &str = "tea@conference.localhost";
-const FOREVER: Retention = Retention { messages_max: 0, bytes_max: 0, oldest_ms: i64::MIN };
+pub(in crate::storage) const FOREVER: Retention =
+    Retention { messages_max: 0, bytes_max: 0, oldest_ms: i64::MIN };
 
 fn tea() -> BareJid {
     BareJid::parse(ROOM).expect("an address")
@@ -40,7 +42,7 @@ fn message(n: usize) -> ArchivedMessage {
 fn filled(count: usize, keep: Retention) -> Storage {
     let mut storage = storage();
     for n in 1..=count {
-        storage.archive_add(&tea(), &message(n), keep).expect("added");
+        storage.archive_add(Room(&tea()), &message(n), keep).expect("added");
     }
     storage
 }
@@ -51,7 +53,7 @@ fn slice(from_end: bool, messages_max: usize) -> ArchiveSlice {
 
 /// The numbers of a page's messages, with a `+` when there are more.
 fn page(storage: &mut Storage, filter: &ArchiveFilter, slice: ArchiveSlice) -> String {
-    let page = storage.archive_page(&tea(), filter, slice).expect("a page");
+    let page = storage.archive_page(Room(&tea()), filter, slice).expect("a page");
     let mut numbers: Vec<_> = page.messages.iter().map(|m| m.uid[1..].to_owned()).collect();
     if page.has_more {
         numbers.push("+".to_owned());
@@ -67,12 +69,12 @@ fn all(storage: &mut Storage) -> String {
 #[track_caller]
 fn check_total(storage: &mut Storage) {
     let rows = storage
-        .archive_page(&tea(), &ArchiveFilter::default(), slice(false, usize::MAX))
+        .archive_page(Room(&tea()), &ArchiveFilter::default(), slice(false, usize::MAX))
         .expect("a page");
     let bytes = rows.messages.iter().map(|message| message.xml.len() as i64).sum();
     let oldest_ms = rows.messages.first().map(|message| message.unix_ms);
     let want = ArchiveTotal { messages: rows.messages.len() as i64, bytes, oldest_ms };
-    assert_eq!(storage.archive_total(&tea()), Ok(want));
+    assert_eq!(storage.archive_total(Room(&tea())), Ok(want));
 }
 
 #[test]
@@ -80,13 +82,13 @@ fn what_is_added_is_read() {
     let mut storage = filled(2, FOREVER);
     let mut of_room = message(3);
     (of_room.nick, of_room.author) = (String::new(), None);
-    storage.archive_add(&tea(), &of_room, FOREVER).expect("added");
-    let page = storage.archive_page(&tea(), &ArchiveFilter::default(), slice(false, 9));
+    storage.archive_add(Room(&tea()), &of_room, FOREVER).expect("added");
+    let page = storage.archive_page(Room(&tea()), &ArchiveFilter::default(), slice(false, 9));
     let messages = vec![message(1), message(2), of_room];
     assert_eq!(page, Ok(ArchivePage { messages, has_more: false }));
-    assert_eq!(storage.archive_message(&tea(), "m2", i64::MIN), Ok(Some(message(2))));
-    assert_eq!(storage.archive_message(&tea(), "m2", 2001), Ok(None));
-    assert_eq!(storage.archive_message(&tea(), "m9", i64::MIN), Ok(None));
+    assert_eq!(storage.archive_message(Room(&tea()), "m2", i64::MIN), Ok(Some(message(2))));
+    assert_eq!(storage.archive_message(Room(&tea()), "m2", 2001), Ok(None));
+    assert_eq!(storage.archive_message(Room(&tea()), "m9", i64::MIN), Ok(None));
     check_total(&mut storage);
 }
 
@@ -119,7 +121,7 @@ fn pages() {
 fn filters() {
     let mut storage = filled(6, FOREVER);
     let place = |storage: &mut Storage, uid: &str| {
-        storage.archive_place(&tea(), uid, i64::MIN).expect("read").expect("a place")
+        storage.archive_place(Room(&tea()), uid, i64::MIN).expect("read").expect("a place")
     };
     let (second, fifth) = (place(&mut storage, "m2"), place(&mut storage, "m5"));
     let any = ArchiveFilter::default;
@@ -143,7 +145,7 @@ fn filters() {
     ] {
         assert_eq!(page(&mut storage, &filter, slice(false, 9)), want, "{filter:?}");
         let count = want.split_whitespace().count();
-        assert_eq!(storage.archive_count(&tea(), &filter), Ok(count), "{filter:?}");
+        assert_eq!(storage.archive_count(Room(&tea()), &filter), Ok(count), "{filter:?}");
     }
 }
 
@@ -152,15 +154,15 @@ fn rooms_do_not_see_each_other() {
     let mut storage = filled(2, FOREVER);
     let other = room("coffee@conference.localhost");
     storage.room_put(&other).expect("stored");
-    storage.archive_add(&other.jid, &message(3), FOREVER).expect("added");
+    storage.archive_add(Room(&other.jid), &message(3), FOREVER).expect("added");
     // An id is unique within its archive, not among all of them.
-    storage.archive_add(&other.jid, &message(1), FOREVER).expect("added");
+    storage.archive_add(Room(&other.jid), &message(1), FOREVER).expect("added");
     assert_eq!(all(&mut storage), "1 2");
-    assert_eq!(storage.archive_place(&tea(), "m3", i64::MIN), Ok(None));
-    storage.archive_clear(&tea()).expect("cleared");
+    assert_eq!(storage.archive_place(Room(&tea()), "m3", i64::MIN), Ok(None));
+    storage.archive_clear(Room(&tea())).expect("cleared");
     assert_eq!(all(&mut storage), "");
     check_total(&mut storage);
-    let left = storage.archive_count(&other.jid, &ArchiveFilter::default());
+    let left = storage.archive_count(Room(&other.jid), &ArchiveFilter::default());
     assert_eq!(left, Ok(2));
 }
 
@@ -168,17 +170,17 @@ fn rooms_do_not_see_each_other() {
 fn a_room_that_is_not_stored_has_no_archive() {
     let mut storage = Storage::memory();
     storage.begin_handler();
-    assert_eq!(storage.archive_add(&tea(), &message(1), FOREVER), Err(StorageError::Failed));
+    assert_eq!(storage.archive_add(Room(&tea()), &message(1), FOREVER), Err(StorageError::Failed));
     assert_eq!(all(&mut storage), "");
     check_total(&mut storage);
-    storage.archive_trim(&tea(), Retention { messages_max: 1, ..FOREVER }).expect("nothing");
+    storage.archive_trim(Room(&tea()), Retention { messages_max: 1, ..FOREVER }).expect("nothing");
 }
 
 #[test]
 fn an_id_is_never_given_twice() {
     let mut storage = filled(1, FOREVER);
     storage.begin_handler();
-    let again = storage.archive_add(&tea(), &message(1), FOREVER);
+    let again = storage.archive_add(Room(&tea()), &message(1), FOREVER);
     assert_eq!(again, Err(StorageError::Failed));
     storage.roll_back_handler();
     check_total(&mut storage);
@@ -204,10 +206,10 @@ fn bounded_in_messages_bytes_and_time() {
 #[test]
 fn places_are_not_given_again_after_a_trim() {
     let mut storage = filled(3, FOREVER);
-    let last = storage.archive_place(&tea(), "m3", i64::MIN).expect("read").expect("a place");
-    storage.archive_clear(&tea()).expect("cleared");
-    storage.archive_add(&tea(), &message(4), FOREVER).expect("added");
-    let next = storage.archive_place(&tea(), "m4", i64::MIN).expect("read").expect("a place");
+    let last = storage.archive_place(Room(&tea()), "m3", i64::MIN).expect("read").expect("a place");
+    storage.archive_clear(Room(&tea())).expect("cleared");
+    storage.archive_add(Room(&tea()), &message(4), FOREVER).expect("added");
+    let next = storage.archive_place(Room(&tea()), "m4", i64::MIN).expect("read").expect("a place");
     assert!(next > last, "{next} {last}");
 }
 
@@ -215,13 +217,13 @@ fn places_are_not_given_again_after_a_trim() {
 fn a_trim_takes_a_bounded_number_of_the_oldest() {
     let mut storage = filled(waste::REMOVED_ROWS_MAX + 10, FOREVER);
     let keep = Retention { messages_max: 5, ..FOREVER };
-    storage.archive_trim(&tea(), keep).expect("trimmed");
+    storage.archive_trim(Room(&tea()), keep).expect("trimmed");
     let first = waste::REMOVED_ROWS_MAX + 1;
     let want: Vec<_> = (first..first + 10).map(|n| n.to_string()).collect();
     assert_eq!(all(&mut storage), want.join(" "));
     check_total(&mut storage);
-    storage.archive_trim(&tea(), keep).expect("trimmed");
-    assert_eq!(storage.archive_total(&tea()).map(|total| total.messages), Ok(5));
+    storage.archive_trim(Room(&tea()), keep).expect("trimmed");
+    assert_eq!(storage.archive_total(Room(&tea())).map(|total| total.messages), Ok(5));
     check_total(&mut storage);
 }
 
@@ -230,12 +232,12 @@ fn a_clock_that_goes_back_makes_no_holes() {
     let mut storage = storage();
     for (n, unix_ms) in [(1, 5000), (2, 1000), (3, 6000)] {
         let message = ArchivedMessage { unix_ms, ..message(n) };
-        storage.archive_add(&tea(), &message, FOREVER).expect("added");
+        storage.archive_add(Room(&tea()), &message, FOREVER).expect("added");
     }
     // The second is too old, but not the oldest in the archive.
-    storage.archive_trim(&tea(), Retention { oldest_ms: 4000, ..FOREVER }).expect("trimmed");
+    storage.archive_trim(Room(&tea()), Retention { oldest_ms: 4000, ..FOREVER }).expect("trimmed");
     assert_eq!(all(&mut storage), "1 2 3");
-    storage.archive_trim(&tea(), Retention { oldest_ms: 5500, ..FOREVER }).expect("trimmed");
+    storage.archive_trim(Room(&tea()), Retention { oldest_ms: 5500, ..FOREVER }).expect("trimmed");
     assert_eq!(all(&mut storage), "3");
     check_total(&mut storage);
 }
@@ -243,12 +245,12 @@ fn a_clock_that_goes_back_makes_no_holes() {
 #[test]
 fn a_tombstone_keeps_its_place() {
     let mut storage = filled(3, FOREVER);
-    storage.archive_replace(&tea(), &message(2), b"gone").expect("replaced");
+    storage.archive_replace(Room(&tea()), &message(2), b"gone").expect("replaced");
     let gone = ArchivedMessage { xml: b"gone".to_vec(), ..message(2) };
-    let page = storage.archive_page(&tea(), &ArchiveFilter::default(), slice(false, 9));
+    let page = storage.archive_page(Room(&tea()), &ArchiveFilter::default(), slice(false, 9));
     assert_eq!(page.map(|page| page.messages), Ok(vec![message(1), gone, message(3)]));
     check_total(&mut storage);
-    let absent = storage.archive_replace(&tea(), &message(9), b"gone");
+    let absent = storage.archive_replace(Room(&tea()), &message(9), b"gone");
     assert_eq!(absent, Err(StorageError::Failed));
 }
 
@@ -258,7 +260,7 @@ fn rows(storage: &mut Storage, sql: &'static str) -> i64 {
 }
 
 /// Sweeps until nothing is left; returns how many slices that took.
-fn sweep(storage: &mut Storage) -> usize {
+pub(in crate::storage) fn sweep(storage: &mut Storage) -> usize {
     let mut slices = 0;
     while storage.has_waste() {
         storage.sweep().expect("swept");
@@ -276,7 +278,9 @@ fn gone_with_the_room() {
     storage.room_put(&room(ROOM)).expect("stored");
     assert_eq!(all(&mut storage), "");
     check_total(&mut storage);
-    storage.archive_add(&tea(), &message(1), FOREVER).expect("the same id in another archive");
+    storage
+        .archive_add(Room(&tea()), &message(1), FOREVER)
+        .expect("the same id in another archive");
     assert!(sweep(&mut storage) > 0);
     assert_eq!(all(&mut storage), "1");
     check_total(&mut storage);
@@ -291,9 +295,9 @@ fn what_is_given_up_goes_in_slices() {
     for n in 0..3 {
         large.uid = format!("large{n}");
         large.xml = vec![b'x'; waste::SLICE_BYTES_MAX as usize];
-        storage.archive_add(&tea(), &large, FOREVER).expect("added");
+        storage.archive_add(Room(&tea()), &large, FOREVER).expect("added");
     }
-    storage.archive_clear(&tea()).expect("cleared");
+    storage.archive_clear(Room(&tea())).expect("cleared");
     assert_eq!(all(&mut storage), "");
     let mut left = Vec::new();
     while storage.has_waste() {
@@ -312,16 +316,16 @@ fn the_next_of_an_address_has_said_nothing() {
     let romeo = BareJid::parse("romeo@localhost").expect("an address");
     let its = ArchiveFilter { account: Some(romeo.to_string()), ..ArchiveFilter::default() };
     let said = |storage: &mut Storage| {
-        let page = storage.archive_page(&tea(), &its, slice(false, 9)).expect("a page");
+        let page = storage.archive_page(Room(&tea()), &its, slice(false, 9)).expect("a page");
         let authors = page.messages.iter().filter(|message| message.author.is_some());
-        (page.messages.len(), authors.count(), storage.archive_count(&tea(), &its))
+        (page.messages.len(), authors.count(), storage.archive_count(Room(&tea()), &its))
     };
     assert_eq!(said(&mut storage), (9, 9, Ok(waste::REMOVED_ROWS_MAX)));
     storage.archives_forget(&romeo).expect("forgotten");
     let next = ArchivedMessage { uid: "next".to_owned(), ..message(3) };
-    storage.archive_add(&tea(), &next, FOREVER).expect("added");
+    storage.archive_add(Room(&tea()), &next, FOREVER).expect("added");
     let author = |storage: &mut Storage, uid| {
-        let found = storage.archive_message(&tea(), uid, i64::MIN).expect("read");
+        let found = storage.archive_message(Room(&tea()), uid, i64::MIN).expect("read");
         found.expect("it is there").author
     };
     for swept in [false, true] {
@@ -346,7 +350,7 @@ fn an_account_goes_twice_while_it_is_swept() {
     storage.archives_forget(&romeo).expect("forgotten");
     storage.sweep().expect("a slice");
     let next = ArchivedMessage { uid: "next".to_owned(), ..message(3) };
-    storage.archive_add(&tea(), &next, FOREVER).expect("added");
+    storage.archive_add(Room(&tea()), &next, FOREVER).expect("added");
     storage.archives_forget(&romeo).expect("forgotten");
     sweep(&mut storage);
     let sql = "SELECT count(*) FROM archive_message WHERE account = 'romeo@localhost'";

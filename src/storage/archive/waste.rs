@@ -1,4 +1,4 @@
-//! What leaves archives: what is over their bounds, what has lost its room, and the addresses of
+//! What leaves archives: what is over their bounds, what has lost its owner, and the addresses of
 //! accounts that are gone.
 //!
 //! Of an archive that is over its bounds the oldest rows go, a bounded number with each write, and
@@ -6,10 +6,7 @@
 //! said as many: to remove them at once would stop the server for seconds. So they are given up in
 //! a single row, from when on nobody finds them, and [`Storage::sweep`] removes them in slices.
 
-use rusqlite::params;
-
-use super::{ArchiveTotal, Retention, archive_of, number};
-use crate::storage::rooms::key;
+use super::{ArchiveOwner, ArchiveTotal, Retention, number};
 use crate::storage::{Storage, StorageError};
 use crate::xmpp::BareJid;
 
@@ -42,20 +39,31 @@ impl Retention {
 
 impl Storage {
     /// Removes the oldest messages of an archive that is over its bounds, a bounded number.
-    pub fn archive_trim(&mut self, room: &BareJid, keep: Retention) -> Result<(), StorageError> {
-        let total = self.archive_total(room)?;
+    pub fn archive_trim(
+        &mut self,
+        owner: ArchiveOwner<'_>,
+        keep: Retention,
+    ) -> Result<(), StorageError> {
+        match self.archive_of(owner)? {
+            Some(archive) => self.archive_trim_in(archive, keep),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn archive_trim_in(
+        &mut self,
+        archive: i64,
+        keep: Retention,
+    ) -> Result<(), StorageError> {
+        let total = self.archive_total_in(archive)?;
         if !keep.is_over(total) {
             return Ok(());
         }
-        let (domain, local) = key(room);
         let (mut left, mut last) = (total, None);
         self.read_some(
-            concat!(
-                "SELECT id, unix_ms, length(message) FROM archive_message WHERE archive = ",
-                archive_of!(),
-                " ORDER BY id LIMIT ?3"
-            ),
-            params![domain, local, number(REMOVED_ROWS_MAX)],
+            "SELECT id, unix_ms, length(message) FROM archive_message WHERE archive = ?1
+             ORDER BY id LIMIT ?2",
+            (archive, number(REMOVED_ROWS_MAX)),
             |row| {
                 left.oldest_ms = Some(row.get(1)?);
                 let is_over = keep.is_over(left);
@@ -68,25 +76,20 @@ impl Storage {
             },
         )?;
         let Some(last) = last else { return Ok(()) };
-        self.write(
-            concat!("DELETE FROM archive_message WHERE archive = ", archive_of!(), " AND id <= ?3"),
-            params![domain, local, last],
-        )?;
-        self.archive_count_in(room, left.messages - total.messages, left.bytes - total.bytes)
+        let sql = "DELETE FROM archive_message WHERE archive = ?1 AND id <= ?2";
+        self.write(sql, (archive, last))?;
+        self.archive_count_in(archive, left.messages - total.messages, left.bytes - total.bytes)
     }
 
-    /// Gives up the archive of a room: it begins anew.
-    pub fn archive_clear(&mut self, room: &BareJid) -> Result<(), StorageError> {
-        let (domain, local) = key(room);
-        self.write(
-            concat!("UPDATE archive SET room = NULL WHERE id = ", archive_of!()),
-            params![domain, local],
-        )?;
+    /// Gives up an archive: it begins anew.
+    pub fn archive_clear(&mut self, owner: ArchiveOwner<'_>) -> Result<(), StorageError> {
+        let archive = self.archive_of(owner)?;
+        self.write("UPDATE archive SET room = NULL, account = NULL WHERE id = ?1", [archive])?;
         self.archive_given_up();
         Ok(())
     }
 
-    /// A room has lost its archive: the database sees to that when the room goes.
+    /// An archive has lost its owner: the database sees to that when the room or account goes.
     pub(in crate::storage) fn archive_given_up(&mut self) {
         self.waste = Waste::Some;
     }
@@ -113,7 +116,7 @@ impl Storage {
 
     /// Finds out, at the start, whether there is anything.
     pub(in crate::storage) fn look_for_waste(&mut self) -> Result<(), StorageError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM archive WHERE room IS NULL)
+        let sql = "SELECT EXISTS (SELECT 1 FROM archive WHERE room IS NULL AND account IS NULL)
                        OR EXISTS (SELECT 1 FROM archive_former)";
         let is_there = self.read_one(sql, [], |row| row.get(0))?.unwrap_or_default();
         self.waste = if is_there { Waste::Some } else { Waste::None };
@@ -122,7 +125,7 @@ impl Storage {
 
     /// Removes a slice of what was given up.
     pub fn sweep(&mut self) -> Result<(), StorageError> {
-        let sql = "SELECT id FROM archive WHERE room IS NULL LIMIT 1";
+        let sql = "SELECT id FROM archive WHERE room IS NULL AND account IS NULL LIMIT 1";
         if let Some(archive) = self.read_one(sql, [], |row| row.get(0))? {
             return self.sweep_archive(archive);
         }
@@ -135,7 +138,7 @@ impl Storage {
         Ok(())
     }
 
-    /// The oldest messages of an archive without a room, and the archive with the last of them.
+    /// The oldest messages of an archive without an owner, and the archive with the last of them.
     fn sweep_archive(&mut self, archive: i64) -> Result<(), StorageError> {
         let (mut last, mut rows, mut bytes) = (0, 0, 0);
         self.read_some(

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("xml", 0),
     ("xmpp", 0),
     ("accounts", 1),
+    ("allowance", 1),
+    ("archives", 1),
     ("blocks", 1),
     ("portable", 1),
     ("certs", 1),

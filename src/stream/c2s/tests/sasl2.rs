@@ -117,9 +117,9 @@ fn features_tell_what_can_come_along() {
     };
     let plus = mechanisms(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
     let bare = mechanisms(&["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
-    let bind = "<inline><bind xmlns='urn:xmpp:bind:0'><inline>\
+    let bind = "<inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline>\
                 <feature var='urn:xmpp:carbons:2'/><feature var='urn:xmpp:csi:0'/>\
-                </inline></bind><fast xmlns='urn:xmpp:fast:0'>";
+                <feature var='urn:xmpp:sm:3'/></inline></bind><fast xmlns='urn:xmpp:fast:0'>";
     let bound = mechanisms(&["HT-SHA-256-EXPR", "HT-SHA-256-ENDP"]);
     let none = mechanisms(&["HT-SHA-256-NONE"]);
     let ns = "xmlns='urn:xmpp:sasl:2'>";

@@ -1,12 +1,14 @@
-//! What somebody asks of an archive (XEP-0313 §4): the query taken apart. A query that makes no
-//! sense is `bad-request`, a field that is not known `feature-not-implemented` (§4.1.5); one that
-//! is empty is as if it were not there. Whether its ids exist, and who may ask for what, is
-//! decided in archive_query.rs.
+//! Archives of messages as values (XEP-0313): the form of a query (§4.1), the query taken apart,
+//! what is said of a result, of a page and of a whole archive.
+//!
+//! A query that makes no sense is `bad-request`, a field that is not known
+//! `feature-not-implemented` (§4.1.5); one that is empty is as if it were not there. Whether its
+//! ids exist is found out in `archives`; who may ask for what, by whose archive it is.
 
 use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};
-use crate::xmpp::datetime::parse_utc;
-use crate::xmpp::rsm::Page;
+use crate::xmpp::datetime::{format_utc, parse_utc};
+use crate::xmpp::rsm::{Page, Set};
 use crate::xmpp::{Condition, Jid, StanzaError, ns};
 
 /// Ids that one query may name.
@@ -40,16 +42,46 @@ pub struct Query {
     pub is_flipped: bool,
 }
 
-/// The form of a query (§4.1.5).
+/// The answer to a get: the form of a query (§4.1.5).
 pub fn form() -> Element {
-    Form::to_fill_in(ns::MAM, "Archive", "Fill in what the messages must match.")
+    let form = Form::to_fill_in(ns::MAM, "Archive", "Fill in what the messages must match.")
         .jid("with", "Of this sender", "")
         .text("start", "From this time on", "")
         .text("end", "Until this time", "")
         .text("before-id", "Before this message", "")
         .text("after-id", "After this message", "")
         .open_list("ids", "These messages")
-        .into_element()
+        .into_element();
+    Element::new("query", ns::MAM).with_child(form)
+}
+
+/// One result (§4.2), with its message unless that cannot be read: then it is left out, its place
+/// is not (§3.2).
+pub fn result(query: &Query, uid: &str, unix_ms: i64, message: Option<Element>) -> Element {
+    let delay = Element::new("delay", ns::DELAY).with_attr("stamp", format_utc(unix_ms));
+    let forwarded =
+        Element::new("forwarded", ns::FORWARD).with_child(delay).with_child_opt(message);
+    Element::new("result", ns::MAM)
+        .with_attr_opt("queryid", query.query_id.as_deref())
+        .with_attr("id", uid)
+        .with_child(forwarded)
+}
+
+/// What is said of a page when it has been sent (§4.3.2).
+pub fn fin(set: &Set, is_complete: bool) -> Element {
+    Element::new("fin", ns::MAM)
+        .with_attr_opt("complete", is_complete.then_some("true"))
+        .with_child(set.to_element())
+}
+
+/// The id and time of the first and the last message (§5); nothing of an empty archive.
+pub fn metadata(ends: &[(&'static str, String, i64)]) -> Element {
+    let end = |(name, uid, unix_ms): &(&'static str, String, i64)| {
+        Element::new(*name, ns::MAM)
+            .with_attr("id", uid.as_str())
+            .with_attr("timestamp", format_utc(*unix_ms))
+    };
+    ends.iter().map(end).fold(Element::new("metadata", ns::MAM), Element::with_child)
 }
 
 /// Reads `<query/>` of a set.
@@ -204,7 +236,8 @@ mod tests {
 
     #[test]
     fn the_form_shows_all_fields() {
-        let form = form();
+        let query = form();
+        let form = query.child("x", ns::DATA).expect("a form");
         let fields = form.elements().filter(|element| element.is("field", ns::DATA));
         let names: Vec<_> = fields.filter_map(|field| field.attr("var")).collect();
         assert_eq!(names[0], "FORM_TYPE");
