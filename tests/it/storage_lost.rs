@@ -98,5 +98,5 @@ fn the_command_line_is_told_what_was_not_stored() {
     server.storage().inject(Fault::LoseCommit(1));
     let answer = server.handle_control(NOW, "user del romeo@localhost");
     assert!(answer.starts_with("error "), "{answer}");
-    assert_eq!(server.handle_control(NOW, "user list"), "ok romeo@localhost");
+    assert_eq!(server.handle_control(NOW, "user list"), "ok romeo@localhost\n");
 }

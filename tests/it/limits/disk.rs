@@ -245,7 +245,7 @@ fn the_control_socket_tells_a_lost_commit() {
     let answer = party.server().handle_control(now, "user add new@localhost\nsecret\n");
     assert!(answer.starts_with("error "), "{answer}");
     let answer = party.server().handle_control(now, "user list");
-    assert_eq!(answer, "ok romeo@localhost");
+    assert_eq!(answer, "ok romeo@localhost\n");
     party.pass(5_000);
     let now = party.driver.world.now;
     let answer = party.server().handle_control(now, "user add new@localhost\nsecret\n");
