@@ -127,9 +127,9 @@ impl Sim {
 
     /// So much time passes that no session waits any more.
     pub(super) fn expire(&mut self) -> Result<(), String> {
-        for link in std::mem::take(&mut self.world.pace.shut) {
-            self.settle()?;
+        for link in self.world.pace.shut.clone() {
             self.cut(link);
+            self.settle()?;
         }
         self.settle()?;
         for who in 0..self.people.len() {
