@@ -175,7 +175,8 @@ fn what_is_for_that_session_alone() {
             let stanza = Stanza::new(StanzaKind::Message(kind), jid(from), Some(jid(to)));
             let stanza = stanza.with_child(payload.clone());
             assert_eq!(redeliver(&mut world, &stanza, NOW_MS - 1), Ok(()), "{from} {name}");
-            let chamber = ready.unwrap_or_else(|| world.available(CHAMBER, 0));
+            let chamber = ready.unwrap_or_else(|| world.bind(CHAMBER));
+            world.broadcast(chamber, &available(CHAMBER)).expect("valid presence");
             let read = world.read(chamber);
             assert_eq!(read.contains("<delay"), is_given, "{from} {to} {name}: {read}");
         }
