@@ -419,7 +419,6 @@ impl Im {
         }
         self.note_departure(cx, &record.account, session, record.presence.is_some(), None);
         self.say_farewell(cx, &record, &contacts);
-        // Only now: the farewell asks whom it may reach.
         if !self.accounts.contains_key(&record.account) {
             cx.blocks.forget(&record.account);
         }

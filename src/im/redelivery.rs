@@ -9,10 +9,10 @@ use crate::xmpp::{Condition, IqType, Jid, MessageType, Stanza, StanzaError, Stan
 use super::{Im, carbons, message, offline};
 
 impl Im {
-    /// A stanza that was on its way to a session of this server, `full_jid`, since `queued_unix_ms`,
-    /// and the session is no more. A message is given to the user's other resources, or kept, with
-    /// the time when it was first accepted; but not when one of them has it already, as its own or
-    /// as a copy. `Err`: what the sender is to be told.
+    /// A stanza that was on its way to a session of this server, `full_jid`, since
+    /// `queued_unix_ms`, and the session is no more. A message is given to the user's other
+    /// resources, or kept, with the time when it was first accepted; but not when one of them has
+    /// it already, as its own or as a copy. `Err`: what the sender is to be told.
     pub fn redeliver(
         &mut self,
         cx: &mut Cx,

@@ -1,5 +1,6 @@
 //! What a server of the tests starts with: configuration, accounts, data folder, chance.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -95,6 +96,8 @@ pub struct Setup {
     pub accounts: Vec<(String, String)>,
     /// Where data are kept that outlive the server; `None`: in memory.
     pub folder: Option<Folder>,
+    /// How often a server was started: no two of them draw the same ids.
+    starts: Cell<u64>,
 }
 
 impl Setup {
@@ -125,7 +128,7 @@ impl Setup {
         }
         let config = Config::parse(&table.to_string(), Path::new("."));
         let config = Rc::new(config.map_err(|e| e.to_string())?);
-        let setup = Self { toml: table, config, accounts, folder };
+        let setup = Self { toml: table, config, accounts, folder, starts: Cell::new(0) };
         if setup.folder.is_some() {
             let mut storage = setup.open_storage()?;
             setup.add_accounts(&mut storage)?;
@@ -140,7 +143,8 @@ impl Setup {
         merge(&mut table, parse_toml(toml)?);
         let config = Config::parse(&table.to_string(), Path::new("."));
         let config = Rc::new(config.map_err(|e| e.to_string())?);
-        Ok(Self { toml: table, config, accounts: Vec::new(), folder: None })
+        let (accounts, starts) = (Vec::new(), Cell::new(0));
+        Ok(Self { toml: table, config, accounts, folder: None, starts })
     }
 
     /// A server in this process.
@@ -149,7 +153,9 @@ impl Setup {
         if self.folder.is_none() {
             self.add_accounts(&mut storage)?;
         }
-        Server::new(self.config.clone(), storage, Box::new(Seeded(1)), now)
+        self.starts.set(self.starts.get() + 1);
+        let entropy = Seeded(self.starts.get());
+        Server::new(self.config.clone(), storage, Box::new(entropy), now)
     }
 
     fn open_storage(&self) -> Result<Storage, String> {

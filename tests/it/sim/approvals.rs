@@ -249,7 +249,9 @@ impl Sim {
             (true, false, true) => presences == 0 && invitations > 0 && words == 0,
             (true, false, false) => presences == 0 && words > 0 && invitations == 0,
         };
-        let is_lost = !self.people[office.applicant].is_ready();
+        // An invitation is archived for whom it is for: what cannot be kept now is not said.
+        let is_unkept = office.is_closed && self.world.server.storage().is_read_only();
+        let is_lost = is_unkept || !self.people[office.applicant].is_ready();
         if is_right || is_lost { Ok(()) } else { Err(format!("{account} hears {messages:?}")) }
     }
 }
