@@ -14,3 +14,4 @@ mod people;
 mod process;
 mod rooms;
 mod turns;
+mod unwritten;
