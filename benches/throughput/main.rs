@@ -64,7 +64,7 @@ struct Plan {
     names: Vec<&'static str>,
     quick: bool,
     options: Options,
-    /// Tercet's rooms archive.
+    /// Tercet archives what is said.
     archive: bool,
 }
 
@@ -76,7 +76,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     flags.optopt("", "domain", "the domain of the accounts [localhost]", "D");
     flags.optopt("", "rooms", "the domain of the rooms [conference.localhost]", "D");
     flags.optflag("", "tls", "over TLS, not in the clear (for --target; Tercet has both)");
-    flags.optflag("", "archive", "rooms are persistent, and archive what is said (Tercet)");
+    flags.optflag("", "archive", "what is said is archived; rooms are persistent (Tercet)");
     flags.optflag("", "no-bare", "without the bare loop");
     flags.optflag("", "quick", "small and short: does it work at all");
     flags.optflag("", "bench", "(given by cargo)");

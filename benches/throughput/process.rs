@@ -116,8 +116,8 @@ impl Process {
     }
 
     /// Tercet, as built, on a data folder of [`make_data`]; with `archive` its rooms are
-    /// persistent and archive what is said; `has_limits`: its limits are the default ones, but for
-    /// those on one address.
+    /// persistent, and what is said is archived, in rooms and between accounts; `has_limits`: its
+    /// limits are the default ones, but for those on one address.
     pub fn tercet(data: &Path, archive: bool, has_limits: bool) -> Result<Self, String> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(told)?;
         let address = free.local_addr().map_err(told)?;
@@ -248,10 +248,12 @@ fn configuration(
     has_limits: bool,
 ) -> Result<String, String> {
     let data = toml::Value::from(data.to_str().ok_or("the data folder's name is not UTF-8")?);
+    let accounts = if archive { "always" } else { "never" };
     let mut text = format!(
         "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
          [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
-         [sasl]\niterations = {ITERATIONS}\n[rooms.defaults]\npersistent = {archive}\n[limits]\n"
+         [sasl]\niterations = {ITERATIONS}\n[rooms.defaults]\npersistent = {archive}\n\
+         [accounts]\narchive = \"{accounts}\"\n[limits]\n"
     );
     let limits = toml::Table::try_from(Limits::default()).map_err(told)?;
     for key in limits.keys().filter(|key| !has_limits || key.contains("per_address")) {
