@@ -1,38 +1,9 @@
 //! `tercet user`, `invite`, `announce`, `status` against a server that runs, and on the data of one
 //! that does not; `tercet export` and `import`.
 
-use std::path::Path;
-use std::process::Command;
-
+use crate::command::{done, refused};
 use crate::party::over_sockets;
 use crate::setup::Setup;
-
-/// Runs the command; exit code, standard output, standard error.
-fn tercet(setup: &Setup, args: &[&str]) -> (i32, String, String) {
-    let folder: &Path = setup.folder.as_ref().expect("on disk").path();
-    let ended = Command::new(env!("CARGO_BIN_EXE_tercet"))
-        .arg("-c")
-        .arg(folder.join("tercet.toml"))
-        .args(args)
-        .output()
-        .expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (ended.status.code().expect("an exit code"), text(&ended.stdout), text(&ended.stderr))
-}
-
-#[track_caller]
-fn done(setup: &Setup, args: &[&str]) -> String {
-    let (code, out, err) = tercet(setup, args);
-    assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
-    out
-}
-
-#[track_caller]
-fn refused(setup: &Setup, args: &[&str], words: &str) {
-    let (code, out, err) = tercet(setup, args);
-    assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
-    assert!(err.starts_with("tercet: ") && err.contains(words), "{args:?}: {err}");
-}
 
 /// What must be refused with a server and without one.
 fn check_refusals(setup: &Setup) {

@@ -2,43 +2,14 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 
+use crate::command::{done, refused, tercet};
 use crate::driver::Driver as _;
 use crate::party::over_sockets;
 use crate::setup::Setup;
 
 const PERSISTENT: &str = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
 const HIDDEN: &str = "<field var='muc#roomconfig_publicroom'><value>0</value></field>";
-
-/// Runs the command; exit code, standard output, standard error.
-fn tercet(setup: &Setup, args: &[&str]) -> (i32, String, String) {
-    let folder: &Path = setup.folder.as_ref().expect("on disk").path();
-    let ended = Command::new(env!("CARGO_BIN_EXE_tercet"))
-        .arg("-c")
-        .arg(folder.join("tercet.toml"))
-        .args(args)
-        .output()
-        .expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (ended.status.code().expect("an exit code"), text(&ended.stdout), text(&ended.stderr))
-}
-
-#[track_caller]
-fn done(setup: &Setup, args: &[&str]) -> String {
-    let (code, out, err) = tercet(setup, args);
-    assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
-    out
-}
-
-#[track_caller]
-fn refused(setup: &Setup, args: &[&str], words: &str) {
-    let (code, out, err) = tercet(setup, args);
-    assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
-    assert!(err.starts_with("tercet: ") && err.contains(words), "{args:?}: {err}");
-    assert_eq!(err.lines().count(), 1, "{err}");
-}
 
 /// What must be refused with a server and without one.
 fn check_refusals(setup: &Setup) {

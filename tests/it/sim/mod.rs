@@ -37,7 +37,6 @@ mod versions;
 mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tercet::cx::Now;
 use tercet::server::Residue;
@@ -47,11 +46,12 @@ use tercet::xmpp::ns;
 
 use crate::driver::Link;
 use crate::inproc::{Pace, World};
+use crate::seeds::{self, Tally};
 use crate::setup::{Folder, Seeded, Setup};
 
 use ledger::{Cell, Key, Ledger};
 use must_happen::{MUST_HAPPEN, MUST_HAPPEN_WITH};
-use oracle::{Oracle, Tally};
+use oracle::Oracle;
 use person::Person;
 
 /// Rooms that the crowd meets in; the first is non-anonymous.
@@ -395,48 +395,19 @@ fn play(seed: u64) -> (Tally, BTreeSet<String>) {
     }
 }
 
-/// Plays these seeds, on as many threads as there are processors.
-fn play_all(seeds: std::ops::Range<u64>) -> (Tally, BTreeSet<String>) {
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let (mut total, mut abilities) = (Tally::new(), BTreeSet::new());
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return (total, abilities);
-            }
-            let (tally, able) = play(seed);
-            abilities.extend(able);
-            for (what, count) in tally {
-                *total.entry(what).or_default() += count;
-            }
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut total = (Tally::new(), BTreeSet::new());
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            let (tally, abilities) = worker.join().expect("a seed failed: see above");
-            total.1.extend(abilities);
-            for (what, count) in tally {
-                *total.0.entry(what).or_default() += count;
-            }
-        }
-    });
-    total
-}
-
 #[test]
 fn simulation() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    if let Some(seed) = number("TERCET_SIM_SEED") {
-        play(seed);
-        return;
-    }
-    let first = number("TERCET_SIM_FIRST").unwrap_or(0);
-    let count = number("TERCET_SIM_SEEDS").unwrap_or(SEEDS_COUNT);
-    let (total, abilities) = play_all(first..first + count);
+    let seeds = match seeds::chosen(SEEDS_COUNT) {
+        Ok(seeds) => seeds,
+        Err(seed) => {
+            play(seed);
+            return;
+        }
+    };
+    let (total, abilities) = seeds::play_all(seeds, play, |all: &mut (_, BTreeSet<_>), one| {
+        seeds::add(&mut all.0, one.0);
+        all.1.extend(one.1);
+    });
     println!("all: {total:?}");
     for what in MUST_HAPPEN {
         assert!(total.contains_key(what), "no {what}: nothing is proved about that");

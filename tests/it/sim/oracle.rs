@@ -23,6 +23,7 @@ use super::order::Order;
 use super::person::{Person, Stay};
 use crate::driver::Link;
 use crate::matcher::to_text;
+use crate::seeds::Tally;
 
 /// An invitation or a refusal on its way.
 pub struct Invitation {
@@ -35,9 +36,6 @@ pub struct Invitation {
 /// What any request may come to while storage fails.
 pub const FAULTS: [&str; 3] =
     ["internal-server-error", "internal-server-error wait", "resource-constraint"];
-
-/// How often things happened: a simulation in which nothing happens proves nothing.
-pub type Tally = BTreeMap<&'static str, usize>;
 
 pub struct Oracle {
     pub orders: BTreeMap<String, Order>,

@@ -16,14 +16,12 @@ mod person;
 mod sights;
 mod truth;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use tercet::cx::Now;
 use tercet::server::Residue;
 
 use crate::driver::Link;
 use crate::inproc::{Pace, World};
+use crate::seeds::{self, Tally};
 use crate::setup::{Folder, Seeded, Setup};
 
 use judge::Before;
@@ -37,8 +35,6 @@ const ACTS_PER_SEED: usize = 400;
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 100_000;
-
-type Tally = BTreeMap<&'static str, u64>;
 
 /// How the network behaves.
 struct Weather {
@@ -227,44 +223,16 @@ fn play(seed: u64) -> Tally {
     }
 }
 
-/// Plays these seeds, on as many threads as there are processors.
-fn play_all(seeds: std::ops::Range<u64>) -> Tally {
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let mut total = Tally::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return total;
-            }
-            for (what, count) in play(seed) {
-                *total.entry(what).or_default() += count;
-            }
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut total = Tally::new();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            for (what, count) in worker.join().expect("a seed failed: see above") {
-                *total.entry(what).or_default() += count;
-            }
-        }
-    });
-    total
-}
-
 #[test]
 fn simulation_of_people() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    if let Some(seed) = number("TERCET_SIM_SEED") {
-        play(seed);
-        return;
-    }
-    let first = number("TERCET_SIM_FIRST").unwrap_or(0);
-    let count = number("TERCET_SIM_SEEDS").unwrap_or(SEEDS_COUNT);
-    let total = play_all(first..first + count);
+    let seeds = match seeds::chosen(SEEDS_COUNT) {
+        Ok(seeds) => seeds,
+        Err(seed) => {
+            play(seed);
+            return;
+        }
+    };
+    let total = seeds::play_all(seeds, play, seeds::add);
     println!("all: {total:?}");
     for what in MUST_HAPPEN {
         assert!(total.contains_key(what), "no {what}: nothing is proved about that");
