@@ -14,7 +14,6 @@ mod accounts;
 mod activity;
 mod archive;
 mod blocks;
-mod cards;
 mod chats;
 mod fault;
 mod folder;

@@ -9,8 +9,8 @@
 use rusqlite::Connection;
 
 use super::{
-    accounts, activity, archive, blocks, cards, chats, graves, hats, invitations, offline, pep,
-    private, rooms, roster, tokens, vcards, versions,
+    accounts, activity, archive, blocks, chats, graves, hats, invitations, offline, pep, private,
+    rooms, roster, tokens, vcards, versions,
 };
 
 /// Schema version n is what the first n of these make.
@@ -18,7 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     FIRST,
     archive::SCHEMA,
     hats::SCHEMA,
-    vcards::SCHEMA,
+    vcards::OF_ROOMS,
     versions::SCHEMA,
     activity::SCHEMA,
     graves::SCHEMA,
@@ -29,7 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     offline::SCHEMA,
     blocks::SCHEMA,
     private::SCHEMA,
-    cards::SCHEMA,
+    vcards::OF_ACCOUNTS,
     chats::SCHEMA,
     pep::SCHEMA,
     tokens::SCHEMA,
