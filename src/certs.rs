@@ -2,6 +2,8 @@
 //! which hash it is signed (tls-server-end-point). A small reader of DER, for certificates of our
 //! own operator; it is no verifier: chains are verified elsewhere.
 
+pub mod trust;
+
 use crate::xmpp::datetime;
 
 /// The hash that tls-server-end-point takes of a certificate (RFC 5929 §4.1).

@@ -11,7 +11,8 @@ pub struct ConnId {
     pub generation: u32,
 }
 
-/// A session of the core: allocated by `Outboxes`, may outlive its connection.
+/// A session of the core, a stream with another server, or a queue of what is for one: whatever has
+/// an outbox. Allocated by `Outboxes`, may outlive its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
     /// Place in the slab.
@@ -32,11 +33,24 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// Clients.
+    Clients,
+    /// Other servers.
+    Servers,
+    /// Components.
+    Components,
+}
+
 /// How to reach whoever a stanza came from, or whoever has a seat in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A session of this server: straight into its outbox.
     Local(SessionId),
+    /// Somebody at another server, or at a component: by address, through the router.
+    Remote,
     /// By address, through the router: what the server itself caused.
     Routed,
 }

@@ -2,6 +2,8 @@
 //! made relative to the file, numbers held to what the server can stand. The first value that
 //! would not work is named, with its line.
 
+mod federation;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -73,17 +75,31 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     if file.data.is_empty() {
         return Err(at.wrong(&["data"], "expected the path of a folder, found an empty text"));
     }
-    let (listen, listen_tls) = at.listen(&file.c2s.listen, &file.c2s.listen_tls)?;
+    let mut listeners = BTreeSet::new();
+    let mut listen = |key: &str, texts: &[String]| at.listen(key, texts, &mut listeners);
+    let clients = listen("c2s.listen", &file.c2s.listen)?;
+    let clients_tls = listen("c2s.listen_tls", &file.c2s.listen_tls)?;
+    let servers = listen("s2s.listen", &file.s2s.listen)?;
+    let servers_tls = listen("s2s.listen_tls", &file.s2s.listen_tls)?;
+    let component = at.component(&file.component)?;
+    if component.is_none() && clients.is_empty() && clients_tls.is_empty() {
+        let message = "expected at least one address here or in c2s.listen_tls";
+        return Err(at.wrong(&["c2s.listen", "c2s.listen_tls"], message));
+    }
+    let components = at.components(&file.components, &domains, &room_domains)?;
     Ok(Config {
         domains,
         data: folder.join(&file.data),
         log: file.log,
         c2s: C2s {
-            listen,
-            listen_tls,
+            listen: clients,
+            listen_tls: clients_tls,
             require_tls: file.c2s.require_tls,
             resume_seconds: file.c2s.resume_seconds,
         },
+        s2s: at.s2s(file.s2s, servers, servers_tls, folder)?,
+        component,
+        components,
         tls: at.tls(&file.tls.certificate, &file.tls.key, folder)?,
         rooms: Rooms {
             domains: room_domains,
@@ -145,36 +161,26 @@ impl Checker<'_> {
 
     fn listen(
         &self,
-        plain: &[String],
-        tls: &[String],
-    ) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), ConfigError> {
-        let mut seen = BTreeSet::new();
-        let mut parse = |key: &str, texts: &[String]| {
-            let mut addresses = Vec::new();
-            for (index, text) in texts.iter().enumerate() {
-                let Ok(address) = text.parse::<SocketAddr>() else {
-                    let message = format!(
-                        "expected an IP address and a port, such as 0.0.0.0:5222 or [::]:5222, \
-                         found {text:?}"
-                    );
-                    return Err(self.wrong_item(key, index, message));
-                };
-                // Port 0 is whichever is free: no two of them are the same.
-                if address.port() != 0 && !seen.insert(address) {
-                    let message = format!("{address} is there twice");
-                    return Err(self.wrong_item(key, index, message));
-                }
-                addresses.push(address);
+        key: &str,
+        texts: &[String],
+        seen: &mut BTreeSet<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let mut addresses = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let Ok(address) = text.parse::<SocketAddr>() else {
+                let message = format!(
+                    "expected an IP address and a port, such as 0.0.0.0:5222 or [::]:5222, found \
+                     {text:?}"
+                );
+                return Err(self.wrong_item(key, index, message));
+            };
+            // Port 0 is whichever is free: no two of them are the same.
+            if address.port() != 0 && !seen.insert(address) {
+                return Err(self.wrong_item(key, index, format!("{address} is there twice")));
             }
-            Ok(addresses)
-        };
-        let listen = parse("c2s.listen", plain)?;
-        let listen_tls = parse("c2s.listen_tls", tls)?;
-        if listen.is_empty() && listen_tls.is_empty() {
-            let message = "expected at least one address here or in c2s.listen_tls";
-            return Err(self.wrong(&["c2s.listen", "c2s.listen_tls"], message));
+            addresses.push(address);
         }
-        Ok((listen, listen_tls))
+        Ok(addresses)
     }
 
     fn tls(&self, certificate: &str, key: &str, folder: &Path) -> Result<Tls, ConfigError> {
@@ -302,11 +308,14 @@ impl Checker<'_> {
     }
 
     fn shutdown(&self, shutdown: &Shutdown) -> Result<(), ConfigError> {
-        let Shutdown { total_ms, clients_ms, storage_ms } = *shutdown;
+        let Shutdown { total_ms, clients_ms, servers_ms, servers_close_ms, storage_ms } = *shutdown;
         self.within("shutdown.total_ms", total_ms, 100, SHUTDOWN_MS_MAX)?;
-        for (key, part) in
-            [("shutdown.clients_ms", clients_ms), ("shutdown.storage_ms", storage_ms)]
-        {
+        for (key, part) in [
+            ("shutdown.clients_ms", clients_ms),
+            ("shutdown.servers_ms", servers_ms),
+            ("shutdown.servers_close_ms", servers_close_ms),
+            ("shutdown.storage_ms", storage_ms),
+        ] {
             if part > total_ms {
                 let message = format!("{part} is more than shutdown.total_ms ({total_ms})");
                 return Err(self.wrong(&[key, "shutdown.total_ms"], message));

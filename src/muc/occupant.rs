@@ -56,7 +56,7 @@ impl Seat {
         match self.target {
             Target::Local(session) => cx.out.push_envelope(session, envelope, &self.to),
             // Only sessions of this server take a seat (join.rs).
-            Target::Routed => {}
+            Target::Remote | Target::Routed => {}
         }
     }
 

@@ -18,7 +18,7 @@ use super::notify;
 use super::reactor::{Reactor, Source};
 use super::transport::{Outlook, Progress};
 use crate::cx::{Action, Now};
-use crate::ids::ConnId;
+use crate::ids::{ConnId, Door};
 use crate::server::ReadWish;
 
 /// Clients accepted per turn.
@@ -103,7 +103,7 @@ impl<C: Core> Reactor<C> {
         let Ok(index) = u32::try_from(entry.key()) else { return };
         self.generation = self.generation.wrapping_add(1);
         let id = ConnId { index, generation: self.generation };
-        if !self.core.handle_accept(now, id, address.ip(), direct_tls) {
+        if !self.core.handle_accept(now, id, Door::Clients, address.ip(), direct_tls) {
             log::debug!("refused {address}");
             return;
         }
@@ -251,6 +251,11 @@ impl<C: Core> Reactor<C> {
                     notify::stopping();
                     self.listeners.clear();
                 }
+                Action::CloseServerListeners
+                | Action::Connect { .. }
+                | Action::Disconnect(_)
+                | Action::StartTls { .. }
+                | Action::AskDns(_) => {}
                 Action::Exit(code) => self.exit_code = Some(code),
             }
         }

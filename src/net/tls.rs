@@ -71,6 +71,7 @@ impl Identity {
             sni: tls.server_name().map(str::to_owned),
             alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
             is_tls13,
+            peer_chain: Vec::new(),
         }
     }
 }

@@ -156,6 +156,21 @@ impl Outboxes {
         std::mem::take(&mut self.overflowed)
     }
 
+    /// Moves stanzas from a queue that no connection empties to an outbox, the oldest first, as
+    /// long as less than `bytes_max` waits there. True when nothing is left.
+    pub fn forward(&mut self, queue: SessionId, to: SessionId, bytes_max: usize) -> bool {
+        loop {
+            match self.get(to) {
+                Some(outbox) if outbox.len < bytes_max && !outbox.sealed && !outbox.cut => {}
+                _ => return self.get(queue).is_none_or(Outbox::is_empty),
+            }
+            let Some(stanza) = self.get_mut(queue).and_then(Outbox::pop_stanza) else {
+                return true;
+            };
+            self.push_written(to, &stanza);
+        }
+    }
+
     /// Something was put into a queue in this turn.
     fn note_push(&mut self, id: SessionId) {
         let Some(outbox) = self.get_mut(id) else { return };

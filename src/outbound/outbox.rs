@@ -265,6 +265,16 @@ impl Outbox {
         }
     }
 
+    /// Takes the first stanza that waits, of a queue that no connection empties.
+    pub(super) fn pop_stanza(&mut self) -> Option<Bytes> {
+        let end = self.stanza_ends.pop_front()?;
+        self.close_chunk();
+        let len = (end - self.taken) as usize;
+        self.len -= len;
+        self.taken = end;
+        Some(ledger::take(&mut self.chunks, len))
+    }
+
     /// The stanzas that the client may not have: those that it has not acknowledged, or, without
     /// stream management, those that are not written. One that is half written then is lost: its
     /// beginning is gone. It is a session's last: what is queued may be written all the same, but

@@ -13,10 +13,12 @@ mod drain;
 mod edge;
 mod inline;
 pub mod limits;
+mod links;
 mod management;
 mod router;
 mod session;
 mod streams;
+mod turn;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -24,27 +26,24 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
+use crate::dns::Resolver;
 use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
 use crate::iq::{self, Scope};
 use crate::muc::Muc;
-use crate::outbound::{Outbox, Undelivered};
+use crate::outbound::Undelivered;
 use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
 use crate::timers::TimerKey;
 use crate::xml::StreamParser;
-use crate::xmpp::{Jid, StreamCondition};
+use crate::xmpp::Jid;
 
 use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
+use links::{Links, Queues};
 use management::Expired;
 use session::{Hold, Session, Sessions, xml_limits};
-
-/// How often a storage that lost a commit is probed.
-const STORAGE_PROBE_MS: u64 = 5_000;
-/// Time between two slices of what storage has to sweep.
-const SWEEP_PAUSE_MS: u64 = 50;
 
 /// Whether the server wants bytes of a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +86,10 @@ pub struct Server {
     im: Im,
     muc: Muc,
     addresses: AddressLimits,
+    /// Streams with servers and components, and what waits for them.
+    links: Links,
+    queues: Queues,
+    dns: Resolver,
     /// Sessions whose password is to be checked, in the order they asked.
     password_checks: VecDeque<SessionId>,
     /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
@@ -135,6 +138,9 @@ impl Server {
             im,
             muc: Muc::new(),
             addresses: AddressLimits::default(),
+            links: Links::default(),
+            queues: Queues::default(),
+            dns: Resolver::default(),
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             resumed: Vec::new(),
@@ -221,6 +227,10 @@ impl Server {
     /// The TLS handshake of a connection is done (direct TLS, or after STARTTLS).
     pub fn handle_tls(&mut self, now: Now, conn: ConnId, tls: TlsInfo) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.handle_link_tls(link, tls);
+            return;
+        }
         let Some(session) = self.session_at_mut(conn) else { return };
         if session.hold != Hold::Tls {
             return;
@@ -238,6 +248,10 @@ impl Server {
     /// Plaintext came (or none: see [`ReadWish::Pending`]). Takes all of it.
     pub fn handle_input(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.handle_link_input(link, bytes);
+            return;
+        }
         let Some(id) = self.sessions.at(conn) else { return };
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.hold == Hold::Ended {
@@ -255,6 +269,11 @@ impl Server {
     /// The peer has ended its direction (FIN, close_notify).
     pub fn handle_end(&mut self, now: Now, conn: ConnId) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.begin_chain();
+            self.end_link(link, None);
+            self.finish_chain();
+        }
         if let Some(id) = self.sessions.at(conn) {
             self.begin_chain();
             if !self.cut_off(id, "ended without the end of the stream") {
@@ -268,6 +287,11 @@ impl Server {
     /// stays when it may be resumed; else what waits in its outbox goes elsewhere, or is lost.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId, reason: &str) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.begin_chain();
+            self.forget_link(link, reason);
+            self.finish_chain();
+        }
         let Some(id) = self.sessions.at(conn) else { return };
         self.begin_chain();
         if !self.detach(id, reason) {
@@ -299,6 +323,9 @@ impl Server {
         while let Some(key) = self.cx.timers.poll(now.mono_ms) {
             match key {
                 TimerKey::Session(id) => self.handle_session_timer(id),
+                TimerKey::Link(link) => self.handle_link_timer(link),
+                TimerKey::Queue(queue) => self.handle_queue_timer(queue),
+                TimerKey::Dns => self.handle_dns_timer(),
                 TimerKey::Room(room) => {
                     self.begin_chain();
                     self.muc.handle_timer(&mut self.cx, room);
@@ -337,6 +364,9 @@ impl Server {
 
     /// Whether to read a connection now.
     pub fn read_wish(&self, conn: ConnId) -> ReadWish {
+        if let Some(link) = self.links.at(conn) {
+            return self.link_read_wish(link);
+        }
         let session = self.sessions.at(conn).and_then(|id| self.sessions.get(id));
         let Some(session) = session else { return ReadWish::No };
         if session.hold != Hold::None {
@@ -380,76 +410,6 @@ impl Server {
         self.cx.actions.pop_front()
     }
 
-    /// The one storage commit of the turn, before anything of it is written. When it fails,
-    /// nothing that depended on it is seen by anybody: those bytes are taken back, and the
-    /// streams that they were for end.
-    pub fn commit(&mut self, now: Now) {
-        self.cx.now = now;
-        self.turn_wrote = false;
-        self.im.write_departures(&mut self.cx);
-        if !self.sweeps && self.cx.storage.has_waste() {
-            self.sweeps = true;
-            self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
-        }
-        if self.cx.storage.commit().is_ok() {
-            self.turn_redelivered.clear();
-            self.ask_acknowledgements();
-            self.cx.out.commit_turn();
-            return;
-        }
-        let lost = self.cx.out.roll_back_turn();
-        self.muc.handle_storage_lost(&mut self.cx);
-        self.im.handle_storage_lost(&mut self.cx);
-        self.begin_chain();
-        // All are told first, then they leave: none hears of another's going by what it was in
-        // this turn, a moderator perhaps.
-        for id in &lost {
-            // The end that one had is taken back with the rest; it gets another one.
-            self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
-        }
-        for id in lost {
-            self.leave(id);
-            self.forget_if_detached(id);
-        }
-        self.redeliver_again();
-        self.finish_chain();
-        self.cx.out.commit_turn();
-        self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-    }
-
-    /// The next connection that has something to write and was not told of yet.
-    pub fn poll_dirty(&mut self) -> Option<ConnId> {
-        loop {
-            let id = self.cx.out.poll_dirty()?;
-            if let Some(conn) = self.sessions.get(id).and_then(|session| session.conn) {
-                return Some(conn);
-            }
-        }
-    }
-
-    /// The bytes that wait for a connection.
-    pub fn outbox(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        self.cx.out.get_mut(self.sessions.at(conn)?)
-    }
-
-    /// After the writes: cuts whoever reads too slowly. May yield actions.
-    pub fn finish_turn(&mut self, now: Now) {
-        self.cx.now = now;
-        self.cut_laggards();
-        self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
-        for id in self.cx.out.take_cut() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            log::info!("client cut: address={} reason=reads-too-slowly", session.address);
-            session.hold = Hold::Ended;
-            session.is_pending = false;
-            self.cx.actions.extend(session.conn.map(Action::Abort));
-            self.begin_chain();
-            self.leave(id);
-            self.forget_if_detached(id);
-            self.finish_chain();
-        }
-    }
-
     /// What is left; all zero when nobody is connected.
     pub fn residue(&self) -> Residue {
         Residue {
@@ -477,23 +437,5 @@ impl Server {
 
     fn session_at_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
         self.sessions.get_mut(self.sessions.at(conn)?)
-    }
-
-    /// One slice; the end of the turn sees whether there are more.
-    fn sweep_storage(&mut self) {
-        self.begin_chain();
-        self.sweeps = false;
-        if self.cx.storage.sweep().is_err() {
-            self.cx.storage.roll_back_handler();
-            self.sweeps = true;
-            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Sweep);
-        }
-        self.finish_chain();
-    }
-
-    fn probe_storage(&mut self) {
-        if !self.cx.storage.probe() {
-            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-        }
     }
 }

@@ -34,6 +34,9 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// True for TLS 1.3.
     pub is_tls13: bool,
+    /// The certificates of a server, its own first (DER): looked at by the core, not by the
+    /// handshake.
+    pub peer_chain: Vec<Vec<u8>>,
 }
 
 impl TlsInfo {

@@ -8,6 +8,7 @@ pub mod c2s;
 mod features;
 mod header;
 pub mod inline;
+pub mod s2s;
 pub mod sasl;
 #[cfg(test)]
 mod tests;

@@ -259,6 +259,12 @@ impl<P: Pace> World<P> {
                 // Every pipe is looked at in every turn.
                 Action::Resume(_) => {}
                 Action::CloseListeners => self.is_listening = false,
+                // No other server is in this world.
+                Action::CloseServerListeners
+                | Action::Connect { .. }
+                | Action::Disconnect(_)
+                | Action::StartTls { .. }
+                | Action::AskDns(_) => {}
                 Action::Exit(code) => self.exit = Some(code),
             }
         }

@@ -19,6 +19,8 @@ const CONFIG: &str = "
     log = 'debug'
     [c2s]
     require_tls = false
+    [s2s]
+    listen = []
     [sasl]
     iterations = 4096
     failure_delay_ms = 10

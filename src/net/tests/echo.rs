@@ -20,7 +20,7 @@ use super::super::listener::Listener;
 use super::super::reactor::{Reactor, Source};
 use crate::config::Config;
 use crate::cx::{Action, Now};
-use crate::ids::{ConnId, SessionId};
+use crate::ids::{ConnId, Door, SessionId};
 use crate::outbound::{Outbox, Outboxes};
 use crate::server::ReadWish;
 use crate::stream::c2s::TlsInfo;
@@ -120,7 +120,16 @@ impl Echo {
 }
 
 impl Core for Echo {
-    fn handle_accept(&mut self, _: Now, conn: ConnId, _: IpAddr, direct_tls: bool) -> bool {
+    fn handle_connected(&mut self, _: Now, _: SessionId, _: Result<ConnId, String>) {}
+    fn handle_dns(&mut self, _: Now, _: SocketAddr, _: Result<&[u8], ()>) {}
+    fn handle_accept(
+        &mut self,
+        _: Now,
+        conn: ConnId,
+        _: Door,
+        _: IpAddr,
+        direct_tls: bool,
+    ) -> bool {
         if self.refuses {
             return false;
         }

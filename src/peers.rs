@@ -1,0 +1,158 @@
+//! The ways out of this server: which outbox a stanza for another domain goes into.
+//!
+//! For each pair of a domain of ours and one of theirs there is a queue, made when the first stanza
+//! is for it; the server (`server/links`) finds a stream for it, and moves what waits there. A
+//! component has the outbox of its stream, while it is attached; so has the server that we are a
+//! component of, and then everything goes there. What a queue holds is bounded in bytes and in
+//! stanzas: above that there is no way, and whoever sends is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use crate::config::S2s;
+use crate::ids::SessionId;
+use crate::outbound::Outboxes;
+use crate::xmpp::Condition;
+
+/// A domain of ours and one of theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pair {
+    /// Ours.
+    pub ours: Rc<str>,
+    /// Theirs.
+    pub theirs: Rc<str>,
+}
+
+/// Why a stanza cannot leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoWay {
+    /// There is no federation, and no such component.
+    Nowhere,
+    /// The component is not attached, or the server that we are a component of is gone.
+    Detached,
+    /// Too much waits already.
+    Full,
+}
+
+impl From<NoWay> for Condition {
+    fn from(why: NoWay) -> Self {
+        match why {
+            NoWay::Nowhere => Self::RemoteServerNotFound,
+            NoWay::Detached => Self::ServiceUnavailable,
+            NoWay::Full => Self::ResourceConstraint,
+        }
+    }
+}
+
+/// All ways.
+#[derive(Default)]
+pub struct Peers {
+    /// By their domain; few of ours each.
+    queues: BTreeMap<Rc<str>, Vec<(Rc<str>, SessionId)>>,
+    pairs: HashMap<SessionId, Pair>,
+    /// Queues that something was put into since the server last looked.
+    touched: Vec<SessionId>,
+    /// Domains of components, and their streams while they are attached.
+    components: BTreeMap<Rc<str>, Option<SessionId>>,
+    /// We are a component: the stream that everything goes to, while there is one.
+    upstream: Option<Option<SessionId>>,
+    /// No new queue is made any more (shutdown).
+    is_closed: bool,
+}
+
+impl Peers {
+    /// The outbox for what goes from a domain of ours to one of theirs.
+    pub fn way(
+        &mut self,
+        out: &mut Outboxes,
+        limits: &S2s,
+        ours: &str,
+        theirs: &str,
+    ) -> Result<SessionId, NoWay> {
+        if let Some(stream) = self.upstream.or_else(|| self.components.get(theirs).copied()) {
+            return stream.ok_or(NoWay::Detached);
+        }
+        let known =
+            self.queues.get(theirs).and_then(|own| own.iter().find(|(own, _)| &**own == ours));
+        let queue = match known {
+            Some((_, queue)) => *queue,
+            None if !limits.is_on() || self.is_closed => return Err(NoWay::Nowhere),
+            None => self.open(out, ours, theirs),
+        };
+        let outbox = out.get(queue).ok_or(NoWay::Nowhere)?;
+        if outbox.len() >= limits.queue_bytes || outbox.stanzas_waiting() >= limits.queue_stanzas {
+            return Err(NoWay::Full);
+        }
+        if outbox.is_empty() {
+            self.touched.push(queue);
+        }
+        Ok(queue)
+    }
+
+    /// The queue of a pair, made if there is none; for what the server wants to send without a
+    /// stanza (a request to verify a key).
+    pub fn queue(&mut self, out: &mut Outboxes, ours: &str, theirs: &str) -> SessionId {
+        let known =
+            self.queues.get(theirs).and_then(|own| own.iter().find(|(own, _)| &**own == ours));
+        match known {
+            Some((_, queue)) => *queue,
+            None => self.open(out, ours, theirs),
+        }
+    }
+
+    fn open(&mut self, out: &mut Outboxes, ours: &str, theirs: &str) -> SessionId {
+        let queue = out.open();
+        let pair = Pair { ours: ours.into(), theirs: theirs.into() };
+        let own = self.queues.entry(Rc::clone(&pair.theirs)).or_default();
+        own.push((Rc::clone(&pair.ours), queue));
+        self.pairs.insert(queue, pair);
+        queue
+    }
+
+    /// The pair that a queue is for.
+    pub fn pair(&self, queue: SessionId) -> Option<&Pair> {
+        self.pairs.get(&queue)
+    }
+
+    /// Forgets an empty queue: the next stanza for that pair makes a new one.
+    pub fn close(&mut self, out: &mut Outboxes, queue: SessionId) {
+        let Some(pair) = self.pairs.remove(&queue) else { return };
+        if let Some(own) = self.queues.get_mut(&pair.theirs) {
+            own.retain(|(_, other)| *other != queue);
+            if own.is_empty() {
+                self.queues.remove(&pair.theirs);
+            }
+        }
+        out.close(queue);
+    }
+
+    /// Queues that were empty and got something, since the last call.
+    pub fn take_touched(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Queues that there are.
+    pub fn queues_count(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// No new queue is made from here on.
+    pub fn close_for_good(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// A component may attach under this domain; `stream` while it is attached.
+    pub fn set_component(&mut self, domain: &str, stream: Option<SessionId>) {
+        self.components.insert(domain.into(), stream);
+    }
+
+    /// True for the domain of a component, attached or not.
+    pub fn is_component(&self, domain: &str) -> bool {
+        self.components.contains_key(domain)
+    }
+
+    /// We are a component of another server; `stream` while we are attached to it.
+    pub fn set_upstream(&mut self, stream: Option<SessionId>) {
+        self.upstream = Some(stream);
+    }
+}
