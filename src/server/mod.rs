@@ -41,7 +41,7 @@ use crate::xmpp::Jid;
 use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
-use links::{Links, Queues};
+use links::{Attachment, Links, Queues};
 use management::Expired;
 use session::{Hold, Session, Sessions, xml_limits};
 
@@ -90,6 +90,7 @@ pub struct Server {
     links: Links,
     queues: Queues,
     dns: Resolver,
+    attachment: Attachment,
     /// Sessions whose password is to be checked, in the order they asked.
     password_checks: VecDeque<SessionId>,
     /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
@@ -141,6 +142,7 @@ impl Server {
             links: Links::default(),
             queues: Queues::default(),
             dns: Resolver::default(),
+            attachment: Attachment::default(),
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             resumed: Vec::new(),
@@ -155,6 +157,10 @@ impl Server {
             drain: Drain::default(),
             commands: admin::Commands::default(),
         };
+        for component in &server.cx.config.components {
+            server.cx.peers.set_component(component.domain.as_str(), None);
+        }
+        server.begin_upstream();
         server.tell_of_removed();
         Ok(server)
     }
@@ -325,6 +331,7 @@ impl Server {
                 TimerKey::Session(id) => self.handle_session_timer(id),
                 TimerKey::Link(link) => self.handle_link_timer(link),
                 TimerKey::Queue(queue) => self.handle_queue_timer(queue),
+                TimerKey::Upstream => self.handle_upstream_timer(),
                 TimerKey::Dns => self.handle_dns_timer(),
                 TimerKey::Room(room) => {
                     self.begin_chain();

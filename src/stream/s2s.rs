@@ -54,7 +54,8 @@ pub fn dialback(name: &str, attributes: &[(&str, &str)], key: Option<&str>) -> V
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

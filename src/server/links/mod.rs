@@ -31,6 +31,7 @@ use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
 
+pub(super) use component::Attachment;
 pub(super) use queues::Queues;
 pub(super) use table::Links;
 
