@@ -30,7 +30,7 @@ pub fn check_form(header: &StreamHeader) -> Result<(), StreamError> {
 }
 
 /// Two numbers with a dot between, compared as numbers: at least 1.0 (RFC 6120 §4.7.5).
-fn is_version_supported(version: &str) -> bool {
+pub fn is_version_supported(version: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match version.split_once('.') {
         Some((major, minor)) if is_number(major) && is_number(minor) => {
