@@ -180,9 +180,8 @@ impl Server {
     fn handle_result(&mut self, id: SessionId, element: &Element, kind: &str) {
         let (from, to) = (element.attr("from"), element.attr("to"));
         let Some(outgoing) = self.outgoing_mut(id) else { return };
-        let is_it = |(pair, _): &(Pair, u64)| {
-            from == Some(&*pair.theirs) && to == Some(&*pair.ours)
-        };
+        let is_it =
+            |(pair, _): &(Pair, u64)| from == Some(&*pair.theirs) && to == Some(&*pair.ours);
         let Some(place) = outgoing.asked.iter().position(is_it) else {
             let address = outgoing.place.address;
             log::info!("unsolicited dialback result ignored: address={address}");

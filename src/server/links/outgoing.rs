@@ -284,7 +284,8 @@ impl Server {
         let Some(outgoing) = self.outgoing_mut(id) else { return Ok(()) };
         // RFC 6120 §4.7.1: whoever answers is whom we have asked for.
         let from = header.from.as_deref().map(Jid::parse);
-        if from.is_some_and(|from| !from.is_ok_and(|from| from.as_str() == &*outgoing.pair.theirs)) {
+        if from.is_some_and(|from| !from.is_ok_and(|from| from.as_str() == &*outgoing.pair.theirs))
+        {
             return Err(StreamCondition::InvalidFrom.into());
         }
         // RFC 6120 §4.7.3: there is one; keys are made of it.
@@ -427,7 +428,8 @@ impl Server {
         }
         outgoing.acks.handled = outgoing.acks.handled.wrapping_add(1);
         let pairs = outgoing.proved.iter();
-        let pairs = pairs.chain(outgoing.reverse.iter().filter(|(_, is)| *is).map(|(pair, _)| pair));
+        let pairs =
+            pairs.chain(outgoing.reverse.iter().filter(|(_, is)| *is).map(|(pair, _)| pair));
         let pairs: Vec<_> = pairs.cloned().collect();
         self.handle_link_stanza(stanza, |from, to| {
             let is_proved =

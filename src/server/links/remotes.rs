@@ -123,9 +123,10 @@ impl Server {
     fn is_asked_for(&self, pair: &Pair) -> bool {
         let remote = self.queues.remotes.get(&pair.theirs);
         remote.is_some_and(|remote| {
-            remote.links.iter().any(|link| {
-                self.outgoing(*link).is_some_and(|outgoing| outgoing.knows_of(pair))
-            })
+            remote
+                .links
+                .iter()
+                .any(|link| self.outgoing(*link).is_some_and(|outgoing| outgoing.knows_of(pair)))
         })
     }
 
@@ -192,7 +193,8 @@ impl Server {
         places.truncate(PLACES_MAX);
         let shared = places.front().and_then(|place| self.link_to_share(place, &theirs));
         let Some(remote) = self.queues.remotes.get_mut(&theirs) else { return };
-        remote.attempt = Some(Attempt::Trying(Trying { places, link: shared, ..Trying::default() }));
+        remote.attempt =
+            Some(Attempt::Trying(Trying { places, link: shared, ..Trying::default() }));
         match shared {
             Some(link) => {
                 remote.links.push(link);
