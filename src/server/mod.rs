@@ -403,7 +403,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
+        if !self.password_checks.is_empty() || self.drain_wants_turn() {
             return Some(self.cx.now.mono_ms);
         }
         let now_ms = self.cx.now.mono_ms;
