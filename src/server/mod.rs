@@ -129,6 +129,8 @@ impl Server {
         cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        let made = made
+            .and_then(|_| cx.storage.secret(crate::stream::s2s::DIALBACK_SECRET, &mut *cx.entropy));
         made.and_then(|_| cx.storage.commit())
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
@@ -277,6 +279,7 @@ impl Server {
         self.cx.now = now;
         if let Some(link) = self.links.at(conn) {
             self.begin_chain();
+            self.keep_incoming(link);
             self.end_link(link, None);
             self.finish_chain();
         }

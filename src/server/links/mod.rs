@@ -28,7 +28,7 @@ use crate::xmpp::{
 };
 
 use super::edge::{self, Edge};
-use super::limits::ByteBucket;
+use super::limits::{ByteBucket, Counted};
 use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
@@ -118,9 +118,17 @@ impl Server {
         // DESIGN.md §8, phase 1: a server that is shutting down is still asked to verify keys.
         let is_counted = !self.drain.has_begun();
         let limits = &self.cx.config.limits;
+        let handshakes = Counted::Handshakes;
+        if direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes) {
+            log::debug!("connection refused: address={address} reason=limit");
+            return false;
+        }
         if is_counted && !self.addresses.connect(limits, now.mono_ms, address) {
             log::debug!("connection refused: address={address} reason=limit");
             return false;
+        }
+        if direct_tls {
+            self.addresses.count(now.mono_ms, address, handshakes);
         }
         let hold = if direct_tls { Hold::Tls } else { Hold::None };
         let id = self.open_link(address, part, hold);
@@ -375,6 +383,9 @@ impl Server {
     /// Ends a link from our side, or answers its end: the peer is told, what it carried finds
     /// another way, and the connection closes when everything is written.
     pub(super) fn end_link(&mut self, id: SessionId, error: Option<StreamError>) {
+        if error.is_some() {
+            self.open_incoming_for_error(id);
+        }
         let Some(link) = self.links.get_mut(id).filter(|link| link.hold != Hold::Ended) else {
             return;
         };
@@ -422,6 +433,7 @@ impl Server {
     /// The connection of a link is gone, or was never made: what it has not written, or the peer
     /// has not acknowledged, goes back.
     pub(super) fn forget_link(&mut self, id: SessionId, reason: &str) {
+        self.keep_incoming(id);
         if let Some(link) = self.links.get_mut(id) {
             link.hold = Hold::Ended;
             log::debug!("link closed: address={} reason={reason}", link.address);
