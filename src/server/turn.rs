@@ -44,6 +44,7 @@ impl Server {
         for id in &lost {
             // The end that one had is taken back with the rest; it gets another one.
             self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
+            self.end_link(*id, Some(StreamCondition::InternalServerError.into()));
         }
         for id in lost {
             self.leave(id);

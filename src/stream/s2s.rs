@@ -3,8 +3,10 @@
 
 use ring::{digest, hmac};
 
+use super::header::is_version_supported;
+use crate::xml::StreamHeader;
 use crate::xml::writer::{escape_text, write_attr, write_element};
-use crate::xmpp::{Condition, StanzaError, ns};
+use crate::xmpp::{Condition, StanzaError, StreamCondition, StreamError, ns};
 
 /// Name of the secret that keys are made of, in storage.
 pub const DIALBACK_SECRET: &str = "dialback";
@@ -37,6 +39,22 @@ fn write_header(from: &str, to: Option<&str>, id: Option<&str>, version: Option<
     write_attr(&mut bytes, "xml:lang", "en");
     bytes.push(b'>');
     bytes
+}
+
+/// Checks the form of another server's header (RFC 6120 §4.8); false: it is of a time before
+/// versions, and knows no features (§4.7.5).
+pub fn check_form(header: &StreamHeader) -> Result<bool, StreamError> {
+    if header.ns != ns::STREAMS || header.content_ns != ns::SERVER {
+        return Err(StreamCondition::InvalidNamespace.into());
+    }
+    if header.name != "stream" {
+        return Err(StreamCondition::BadFormat.into());
+    }
+    match header.version.as_deref() {
+        None => Ok(false),
+        Some(version) if is_version_supported(version) => Ok(true),
+        Some(_) => Err(StreamCondition::UnsupportedVersion.into()),
+    }
 }
 
 /// The key by which `originating` shows to `receiving` that it opened the stream `stream_id`

@@ -250,7 +250,7 @@ impl Server {
             (_, ns::CLIENT) if is_stanza => self.handle_incoming_stanza(id, element),
             ("starttls", ns::TLS) => self.start_incoming_tls(id),
             (_, ns::SASL) => self.handle_external(id, &element),
-            ("result" | "verify", ns::DIALBACK) => self.handle_dialback(id, &element),
+            ("result" | "verify", ns::DIALBACK) => self.handle_dialback_request(id, &element),
             ("bidi", ns::BIDI) => {
                 self.enable_bidi(id);
                 Ok(())

@@ -8,12 +8,18 @@
 //! closes. Whatever a link has not written, or the other side has not acknowledged, goes back to
 //! the queues, or to who sent it.
 
+mod acks;
+mod asking;
+mod bounce;
 mod component;
 mod incoming;
 mod lookup;
 mod outgoing;
 mod queues;
+mod remotes;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -445,7 +451,7 @@ impl Server {
         if link.is_counted {
             self.addresses.disconnect(link.address);
         }
-        self.take_back(&link.part, undelivered, reason);
+        self.take_back(id, &link.part, undelivered, reason);
     }
 
     /// Whether to read the connection of a link now.

@@ -50,7 +50,7 @@ enum Worth {
 
 impl Server {
     /// `<db:result/>` or `<db:verify/>`.
-    pub(super) fn handle_dialback(
+    pub(super) fn handle_dialback_request(
         &mut self,
         id: SessionId,
         element: &Element,

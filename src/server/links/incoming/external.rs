@@ -37,7 +37,7 @@ impl Server {
             "abort" => "aborted",
             "auth" => match self.external_pair(part, element) {
                 Ok(pair) => {
-                    self.authenticate(id, &pair);
+                    self.authenticate_pair(id, &pair);
                     return Ok(());
                 }
                 Err(failure) => failure,
@@ -87,7 +87,7 @@ impl Server {
         Ok(Pair { ours: ours.clone(), theirs: theirs.clone() })
     }
 
-    fn authenticate(&mut self, id: SessionId, pair: &Pair) {
+    fn authenticate_pair(&mut self, id: SessionId, pair: &Pair) {
         self.push_to_link(id, &Element::new("success", ns::SASL));
         if let Some(part) = self.incoming_mut(id) {
             part.is_sasl_done = true;
