@@ -139,6 +139,11 @@ impl Peers {
         std::mem::take(&mut self.touched)
     }
 
+    /// The handles of all queues for other servers, in a fixed order.
+    pub fn queues(&self) -> Vec<SessionId> {
+        self.queues.values().flatten().map(|(_, queue)| *queue).collect()
+    }
+
     /// Queues that there are.
     pub fn queues_count(&self) -> usize {
         self.pairs.len()

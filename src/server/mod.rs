@@ -285,6 +285,7 @@ impl Server {
         self.cx.now = now;
         if let Some(link) = self.links.at(conn) {
             self.begin_chain();
+            self.keep_incoming(link);
             if !self.cut_off_link(link) {
                 self.end_link(link, None);
             }
@@ -413,10 +414,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty()
-            || self.drain.wants_turn(self.sessions.is_empty())
-            || self.queues_want_turn()
-        {
+        if !self.password_checks.is_empty() || self.drain_wants_turn() || self.queues_want_turn() {
             return Some(self.cx.now.mono_ms);
         }
         let now_ms = self.cx.now.mono_ms;

@@ -54,6 +54,24 @@ pub(super) fn domain(text: &str) -> Result<Cow<'_, str>, JidError> {
     bounded(Cow::Owned(prepared))
 }
 
+/// The form of a prepared domain that the DNS and certificates know: A-labels (RFC 5890 §2.3.2.1).
+pub fn domain_to_ascii(domain: &str) -> Option<String> {
+    let mut ascii = String::with_capacity(domain.len());
+    for label in domain.split('.') {
+        if !ascii.is_empty() {
+            ascii.push('.');
+        }
+        match label.is_ascii() {
+            true => ascii.push_str(label),
+            false => {
+                ascii.push_str(ACE_PREFIX);
+                ascii.push_str(&punycode::encode(label)?);
+            }
+        }
+    }
+    Some(ascii)
+}
+
 /// The four characters that separate labels (RFC 3490 §3.1). A dot that comes of normalisation
 /// (U+2488 is `1.`) separates none, and no label may hold it.
 fn is_dot(c: char) -> bool {
@@ -120,6 +138,17 @@ mod tests {
     use super::super::prep::prepare_domain;
     use super::super::prep::tests::check;
     use super::*;
+
+    #[test]
+    fn a_labels() {
+        for (domain, want) in [
+            ("example.com", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(domain_to_ascii(domain).as_deref(), Some(want));
+        }
+    }
 
     #[test]
     fn domains() {

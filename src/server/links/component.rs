@@ -11,14 +11,13 @@ use ring::digest;
 
 use crate::credentials::is_same_secret;
 use crate::ids::SessionId;
-use crate::outbound::Outbox;
 use crate::stream::s2s;
 use crate::xml::writer::write_attr;
 use crate::xml::{Element, StreamEvent, StreamHeader};
 use crate::xmpp::{Jid, StreamCondition, StreamError, ns};
 
 use super::super::Server;
-use super::{Hold, Link, Part};
+use super::{Link, Part};
 
 pub(in crate::server) use upstream::{Attachment, Upstream};
 
@@ -139,16 +138,6 @@ impl Server {
     /// It has taken too long.
     pub(super) fn attached_is_due(&mut self, id: SessionId) {
         self.end_link(id, Some(StreamCondition::ConnectionTimeout.into()));
-    }
-
-    /// Whether a component has yet to read something.
-    pub(in crate::server) fn components_wait(&self) -> bool {
-        self.links.ids().into_iter().any(|id| {
-            let is_component = self.links.get(id).is_some_and(|link| {
-                matches!(link.part, Part::Attached(_)) && link.hold != Hold::Ended
-            });
-            is_component && !self.cx.out.get(id).is_none_or(Outbox::is_empty)
-        })
     }
 }
 

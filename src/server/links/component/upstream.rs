@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use crate::cx::Action;
 use crate::dns::{Nowhere, Place};
 use crate::ids::SessionId;
+use crate::outbound::Outbox;
 use crate::timers::TimerKey;
 use crate::xml::{StreamEvent, StreamHeader};
 use crate::xmpp::{StreamCondition, StreamError, ns};
@@ -56,7 +57,7 @@ impl Server {
     /// It is time for an attempt.
     pub(in crate::server) fn handle_upstream_timer(&mut self) {
         let Some(component) = self.cx.config.component.clone() else { return };
-        if self.attachment.link.is_some() || self.drain.has_begun() {
+        if self.attachment.link.is_some() || self.drain.is_past_servers() {
             return;
         }
         match component.server.parse::<SocketAddr>() {
@@ -184,10 +185,9 @@ impl Server {
         }
     }
 
-    /// Whether something waits for the other server that can still reach it.
-    pub(in crate::server) fn upstream_waits(&self) -> bool {
-        let Attachment { link: Some(link), queue, .. } = self.attachment else { return false };
-        let waits = |id| self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty());
-        waits(link) || queue.is_some_and(waits)
+    /// Stanzas that wait for the other server.
+    pub(in crate::server) fn upstream_waiting(&self) -> usize {
+        let outbox = self.attachment.queue.and_then(|queue| self.cx.out.get(queue));
+        outbox.map_or(0, Outbox::stanzas_waiting)
     }
 }

@@ -1,0 +1,71 @@
+//! What may come in (advisory a11).
+
+use super::*;
+
+#[test]
+fn advisory_a11_only_proved_pairs() {
+    for (from, to, condition) in [
+        ("juliet@remote.example", "juliet@other.example", "invalid-from"),
+        ("juliet@remote.example", "juliet@rooms.remote.example", "invalid-from"),
+        ("juliet@remote.example", "romeo@localhost", "invalid-from"),
+        ("to='localhost'", "to='conference.localhost'", "invalid-from"),
+        ("to='localhost'", "to='romeo@nowhere.example'", "host-unknown"),
+        ("to='localhost'", "to='juliet@remote.example'", "host-unknown"),
+        (" to='localhost'", "", "improper-addressing"),
+        (" from='juliet@remote.example/x'", "", "improper-addressing"),
+        ("juliet@remote.example/x", "@", "improper-addressing"),
+        ("to='localhost'", "to='@'", "improper-addressing"),
+    ] {
+        twice(plain, |world| {
+            let peer = world.proved();
+            let written = world.turn(peer, &PING.replace(from, to));
+            world.ends(peer, &written, condition);
+            assert_eq!(world.answers("localhost", "remote.example"), 0);
+        });
+    }
+}
+
+/// What another stream has proved is not proved on this one.
+#[test]
+fn advisory_a11_on_this_very_stream() {
+    twice(plain, |world| {
+        world.proved();
+        let peer = world.accept();
+        world.turn(peer, OPEN);
+        let written = world.turn(peer, PING);
+        world.ends(peer, &written, "not-authorized");
+    });
+}
+
+#[test]
+fn stanzas_of_the_wrong_form_are_answered() {
+    twice(plain, |world| {
+        let peer = world.proved();
+        assert_eq!(world.turn(peer, &PING.replace("'get'", "'what'")), "");
+        assert_eq!(world.answers("localhost", "remote.example"), 1);
+        // The stream goes on.
+        assert_eq!(world.turn(peer, PING), "");
+        assert_eq!(world.answers("localhost", "remote.example"), 2);
+    });
+}
+
+#[test]
+fn both_directions() {
+    twice(plain, |world| {
+        let peer = world.accept();
+        assert!(world.turn(peer, OPEN).contains("<bidi xmlns='urn:xmpp:features:bidi'/>"));
+        assert_eq!(world.turn(peer, &format!("{BIDI}{KEY}")), "");
+        let written = world.verified(peer, "remote.example", "localhost", Verdict::Valid);
+        assert!(written.starts_with(VALID), "{written}");
+        assert!(world.server.incoming(peer.id).is_some_and(|part| part.is_bidi));
+    });
+    // What was said in the clear counts for nothing.
+    twice(plain, |world| {
+        let peer = world.accept();
+        world.turn(peer, &format!("{OPEN}{BIDI}"));
+        world.turn(peer, STARTTLS);
+        world.handshake(peer, &[]);
+        assert!(world.turn(peer, OPEN).contains("<bidi xmlns='urn:xmpp:features:bidi'/>"));
+        assert!(!world.server.incoming(peer.id).is_some_and(|part| part.is_bidi));
+    });
+}
