@@ -163,7 +163,7 @@ impl Server {
     }
 
     /// An element of dialback that came over a stream of ours.
-    pub(super) fn handle_dialback(
+    pub(super) fn handle_outgoing_dialback(
         &mut self,
         id: SessionId,
         element: &Element,
@@ -171,7 +171,7 @@ impl Server {
         match (&*element.name, element.attr("type")) {
             ("result", Some(kind)) => self.handle_result(id, element, kind),
             ("verify", Some(kind)) => self.handle_verdict(id, element, kind),
-            _ => return self.handle_reverse(id, element),
+            _ => return self.handle_reverse_dialback(id, element),
         }
         Ok(())
     }

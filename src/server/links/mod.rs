@@ -15,8 +15,10 @@ mod component;
 mod incoming;
 mod lookup;
 mod outgoing;
+mod patience;
 mod queues;
 mod remotes;
+mod reverse;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -353,8 +355,12 @@ impl Server {
 
     /// Whether something waits for a server or a component that may still reach it.
     pub(super) fn servers_wait(&self) -> bool {
-        let waits = |id| self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty());
-        self.cx.peers.queues().into_iter().any(waits)
+        let waits = |id| {
+            let outbox = self.cx.out.get(id);
+            outbox.is_some_and(|out| !out.is_empty() || out.stanzas_unacknowledged() > 0)
+        };
+        self.queues.have_lost()
+            || self.cx.peers.queues().into_iter().any(|queue| self.is_waiting(queue))
             || self.upstream_waiting() > 0
             || self.links.ids().into_iter().any(|id| {
                 self.links.get(id).is_some_and(|link| link.hold != Hold::Ended) && waits(id)

@@ -106,6 +106,11 @@ impl Queues {
         pairs
     }
 
+    /// Something is to be sent again when its stream goes on.
+    pub(super) fn have_lost(&self) -> bool {
+        self.remotes.values().any(|remote| remote.lost.is_some())
+    }
+
     /// Attempts to reach a server that are under way or in line.
     pub(in crate::server) fn attempts_count(&self) -> usize {
         self.attempts_count + self.line.len()
@@ -270,6 +275,10 @@ impl Server {
     /// What was lost goes before what waits in its queues; lost for the second time it comes back.
     pub(super) fn put_back(&mut self, lost: impl DoubleEndedIterator<Item = Bytes>) {
         let mut queues = BTreeSet::new();
+        if self.cx.peers.is_closed() {
+            self.cx.out.stanzas_dropped += lost.count() as u64;
+            return;
+        }
         for stanza in lost.rev().flat_map(|xml| read_back(&xml).into_iter().rev()) {
             let Some(theirs) = stanza.to.as_ref().map(|to| to.domain()) else { continue };
             let queue = self.cx.peers.queue(&mut self.cx.out, stanza.from.domain(), theirs);
