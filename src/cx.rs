@@ -228,13 +228,17 @@ impl Cx {
     }
 
     /// Queues a stanza from our domain `ours`, serialised for many, for one of them at another
-    /// server; `to` is of [`to_attribute`]. False: there is no way there.
-    pub fn push_out(&mut self, ours: &str, theirs: &str, envelope: &Envelope, to: &[u8]) -> bool {
-        let way = self.peers.way(&mut self.out, &self.config.s2s, ours, theirs);
-        if let Ok(way) = way {
-            self.out.push_envelope(way, envelope, to);
-        }
-        way.is_ok()
+    /// server; `to` is of [`to_attribute`]. `Err`: there is no way there.
+    pub fn push_out(
+        &mut self,
+        ours: &str,
+        theirs: &str,
+        envelope: &Envelope,
+        to: &[u8],
+    ) -> Result<(), NoWay> {
+        let way = self.peers.way(&mut self.out, &self.config.s2s, ours, theirs)?;
+        self.out.push_envelope(way, envelope, to);
+        Ok(())
     }
 
     /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still

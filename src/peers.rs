@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::config::S2s;
 use crate::ids::SessionId;
-use crate::outbound::Outboxes;
+use crate::outbound::{Outbox, Outboxes};
 use crate::xmpp::Condition;
 
 /// A domain of ours and one of theirs.
@@ -54,8 +54,8 @@ pub struct Peers {
     touched: Vec<SessionId>,
     /// Domains of components, and their streams while they are attached.
     components: BTreeMap<Rc<str>, Option<SessionId>>,
-    /// We are a component: the stream that everything goes to, while there is one.
-    upstream: Option<Option<SessionId>>,
+    /// We are a component: the queue of what goes to the other server, which is everything.
+    upstream: Option<SessionId>,
     /// No new queue is made any more (shutdown).
     is_closed: bool,
 }
@@ -69,8 +69,11 @@ impl Peers {
         ours: &str,
         theirs: &str,
     ) -> Result<SessionId, NoWay> {
-        if let Some(stream) = self.upstream.or_else(|| self.components.get(theirs).copied()) {
+        if let Some(stream) = self.components.get(theirs) {
             return stream.ok_or(NoWay::Detached);
+        }
+        if let Some(queue) = self.upstream {
+            return has_room(out, limits, queue);
         }
         let known =
             self.queues.get(theirs).and_then(|own| own.iter().find(|(own, _)| &**own == ours));
@@ -79,14 +82,10 @@ impl Peers {
             None if !limits.is_on() || self.is_closed => return Err(NoWay::Nowhere),
             None => self.open(out, ours, theirs),
         };
-        let outbox = out.get(queue).ok_or(NoWay::Nowhere)?;
-        if outbox.len() >= limits.queue_bytes || outbox.stanzas_waiting() >= limits.queue_stanzas {
-            return Err(NoWay::Full);
-        }
-        if outbox.is_empty() {
+        if out.get(queue).is_some_and(Outbox::is_empty) {
             self.touched.push(queue);
         }
-        Ok(queue)
+        has_room(out, limits, queue)
     }
 
     /// The queue of a pair, made if there is none; for what the server wants to send without a
@@ -131,6 +130,11 @@ impl Peers {
         std::mem::take(&mut self.touched)
     }
 
+    /// The handles of all queues for other servers, in a fixed order.
+    pub fn queues(&self) -> Vec<SessionId> {
+        self.queues.values().flatten().map(|(_, queue)| *queue).collect()
+    }
+
     /// Queues that there are.
     pub fn queues_count(&self) -> usize {
         self.pairs.len()
@@ -151,8 +155,28 @@ impl Peers {
         self.components.contains_key(domain)
     }
 
-    /// We are a component of another server; `stream` while we are attached to it.
-    pub fn set_upstream(&mut self, stream: Option<SessionId>) {
-        self.upstream = Some(stream);
+    /// The stream of a component, while it is attached.
+    pub fn component(&self, domain: &str) -> Option<SessionId> {
+        self.components.get(domain).copied().flatten()
+    }
+
+    /// The domains of components, attached or not, in their order.
+    pub fn component_domains(&self) -> impl Iterator<Item = &str> {
+        self.components.keys().map(|domain| &**domain)
+    }
+
+    /// We are a component of another server: everything for others goes into this queue.
+    pub fn set_upstream(&mut self, queue: SessionId) {
+        self.upstream = Some(queue);
+    }
+}
+
+/// A queue, unless too much waits in it.
+fn has_room(out: &Outboxes, limits: &S2s, queue: SessionId) -> Result<SessionId, NoWay> {
+    let outbox = out.get(queue).ok_or(NoWay::Nowhere)?;
+    match () {
+        () if outbox.len() >= limits.queue_bytes => Err(NoWay::Full),
+        () if outbox.stanzas_waiting() >= limits.queue_stanzas => Err(NoWay::Full),
+        () => Ok(queue),
     }
 }

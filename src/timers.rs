@@ -16,6 +16,8 @@ pub enum TimerKey {
     Link(SessionId),
     /// A queue for another server: its next attempt, or its end.
     Queue(SessionId),
+    /// The next attempt to attach to the server that we are a component of.
+    Upstream,
     /// A question to a name server.
     Dns,
     /// A room whose lock or empty state ends; the room's number within the service.

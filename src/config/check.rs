@@ -56,9 +56,15 @@ const HISTORY_MESSAGES_MAX: u32 = 10_000;
 pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config, ConfigError> {
     let at = Checker { places };
     let domains = at.domains("domains", &file.domains)?;
-    let room_domains = match places.line("rooms.domains") {
-        Some(_) => at.domains("rooms.domains", &file.rooms.domains)?,
-        None => at.domains("domains", &[format!("conference.{}", domains[0])])?,
+    let component = at.component(&file.component)?;
+    let room_domains = match (&component, places.line("rooms.domains")) {
+        (Some(component), None) => vec![component.domain.clone()],
+        (Some(_), Some(_)) => {
+            let message = "a component has one domain, component.domain: leave this out";
+            return Err(at.wrong(&["rooms.domains"], message));
+        }
+        (None, Some(_)) => at.domains("rooms.domains", &file.rooms.domains)?,
+        (None, None) => at.domains("domains", &[format!("conference.{}", domains[0])])?,
     };
     if let Some(shared) = room_domains.iter().find(|domain| domains.contains(domain)) {
         let message = format!("{shared} is one of domains already: rooms need a domain apart");
@@ -81,7 +87,6 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     let clients_tls = listen("c2s.listen_tls", &file.c2s.listen_tls)?;
     let servers = listen("s2s.listen", &file.s2s.listen)?;
     let servers_tls = listen("s2s.listen_tls", &file.s2s.listen_tls)?;
-    let component = at.component(&file.component)?;
     if component.is_none() && clients.is_empty() && clients_tls.is_empty() {
         let message = "expected at least one address here or in c2s.listen_tls";
         return Err(at.wrong(&["c2s.listen", "c2s.listen_tls"], message));

@@ -61,8 +61,8 @@ impl Default for S2s {
             verify: Verify::Dialback,
             authorities: None,
             idle_seconds: 600,
-            queue_bytes: 1024 * 1024,
-            queue_stanzas: 2_000,
+            queue_bytes: 4 * 1024 * 1024,
+            queue_stanzas: 20_000,
             hosts: BTreeMap::new(),
         }
     }

@@ -31,7 +31,8 @@ pub use limits::Limits;
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Domains with accounts; the first is the default.
+    /// Domains with accounts; the first is the default. Those of a component are the other
+    /// server's.
     pub domains: Vec<BareJid>,
     /// The folder with everything the server keeps.
     pub data: PathBuf,
@@ -444,8 +445,14 @@ impl Config {
         check::check(file, &places, folder)
     }
 
-    /// True when accounts of this server live at `domain`.
+    /// True when accounts of this server live at `domain`. A component has none.
     pub fn is_account_domain(&self, domain: &str) -> bool {
+        self.component.is_none() && self.is_home_domain(domain)
+    }
+
+    /// True when accounts at `domain` are at home here: this server's, or those of the server that
+    /// it is a component of.
+    pub fn is_home_domain(&self, domain: &str) -> bool {
         self.domains.iter().any(|own| own.as_str() == domain)
     }
 

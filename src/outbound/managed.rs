@@ -167,6 +167,7 @@ impl Outboxes {
             let Some(stanza) = self.get_mut(queue).and_then(Outbox::pop_stanza) else {
                 return true;
             };
+            self.stanzas_forwarded += 1;
             self.push_written(to, &stanza);
         }
     }

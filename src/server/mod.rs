@@ -41,7 +41,7 @@ use crate::xmpp::Jid;
 use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
-use links::{Links, Queues};
+use links::{Attachment, Links, Queues};
 use management::Expired;
 use session::{Hold, Session, Sessions, xml_limits};
 
@@ -90,6 +90,7 @@ pub struct Server {
     links: Links,
     queues: Queues,
     dns: Resolver,
+    attachment: Attachment,
     /// Sessions whose password is to be checked, in the order they asked.
     password_checks: VecDeque<SessionId>,
     /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
@@ -143,6 +144,7 @@ impl Server {
             links: Links::default(),
             queues: Queues::default(),
             dns: Resolver::default(),
+            attachment: Attachment::default(),
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             resumed: Vec::new(),
@@ -157,6 +159,10 @@ impl Server {
             drain: Drain::default(),
             commands: admin::Commands::default(),
         };
+        for component in &server.cx.config.components {
+            server.cx.peers.set_component(component.domain.as_str(), None);
+        }
+        server.begin_upstream();
         server.tell_of_removed();
         Ok(server)
     }
@@ -328,6 +334,7 @@ impl Server {
                 TimerKey::Session(id) => self.handle_session_timer(id),
                 TimerKey::Link(link) => self.handle_link_timer(link),
                 TimerKey::Queue(queue) => self.handle_queue_timer(queue),
+                TimerKey::Upstream => self.handle_upstream_timer(),
                 TimerKey::Dns => self.handle_dns_timer(),
                 TimerKey::Room(room) => {
                     self.begin_chain();
@@ -399,7 +406,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
+        if !self.password_checks.is_empty() || self.drain_wants_turn() {
             return Some(self.cx.now.mono_ms);
         }
         let now_ms = self.cx.now.mono_ms;

@@ -32,6 +32,7 @@ impl Server {
             self.ask_acknowledgements();
             self.cx.out.commit_turn();
             self.pump_queues();
+            self.pump_upstream();
             return;
         }
         let lost = self.cx.out.roll_back_turn();

@@ -77,7 +77,8 @@ pub fn dialback_error(name: &str, attributes: &[(&str, &str)], condition: Condit
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -43,7 +43,12 @@ impl Server {
             self.cx.timers.set(due_ms, TimerKey::Dns);
         }
         while let Some((domain, places)) = self.dns.poll_found() {
-            self.places_found(&domain, places);
+            let component = self.cx.config.component.as_ref();
+            if component.is_some_and(|component| component.server == domain) {
+                self.upstream_found(places);
+            } else {
+                self.places_found(&domain, places);
+            }
         }
     }
 }

@@ -23,7 +23,9 @@ use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
 use crate::timers::TimerKey;
 use crate::xml::{Element, StreamEvent, StreamParser};
-use crate::xmpp::{Jid, Stanza, StreamCondition, StreamError, ns};
+use crate::xmpp::{
+    Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, ns,
+};
 
 use super::edge::{self, Edge};
 use super::limits::{ByteBucket, Counted};
@@ -31,6 +33,7 @@ use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
 
+pub(super) use component::Attachment;
 pub(super) use queues::Queues;
 pub(super) use table::Links;
 
@@ -107,6 +110,8 @@ impl Server {
     ) -> bool {
         self.cx.now = now;
         let part = match door {
+            // Phase 1: the doors are closed, but for servers.
+            Door::Components if self.drain.has_begun() => return false,
             Door::Components => Part::Attached(Box::default()),
             Door::Clients | Door::Servers => Part::Incoming(Box::default()),
         };
@@ -232,7 +237,7 @@ impl Server {
     }
 
     /// Handles what the parser of a link has, up to the budget of a turn.
-    fn process_link(&mut self, id: SessionId) {
+    pub(super) fn process_link(&mut self, id: SessionId) {
         for _ in 0..TURN_STANZAS_MAX {
             let is_cut = self.cx.out.get(id).is_none_or(Outbox::is_cut);
             let Some(link) = self.links.get_mut(id) else { return };
@@ -318,9 +323,36 @@ impl Server {
         Ok(())
     }
 
-    /// A stanza from another server or a component, its addresses checked.
+    /// A stanza from another server or a component, its addresses checked. During the shutdown
+    /// (DESIGN.md §8, phase 2) messages to accounts are kept, a request is refused, and presence
+    /// has nobody any more that it could be for.
     fn handle_remote(&mut self, stanza: Stanza) {
-        self.handle_one(Target::Remote, stanza);
+        let is_message = matches!(stanza.kind, StanzaKind::Message(_));
+        let is_to_account = stanza.to.as_ref().is_some_and(|to| {
+            to.local().is_some() && self.cx.config.is_account_domain(to.domain())
+        });
+        match stanza.kind {
+            _ if !self.drain.is_past_reading() || is_message && is_to_account => {
+                self.handle_one(Target::Remote, stanza);
+            }
+            StanzaKind::Presence(PresenceType::Available)
+                if stanza.child("x", ns::MUC).is_none() => {}
+            StanzaKind::Presence(kind) if kind != PresenceType::Available => {}
+            _ => {
+                let error = StanzaError::new(Condition::ServiceUnavailable);
+                self.reply_error(Target::Remote, &stanza, error);
+            }
+        }
+    }
+
+    /// Whether something waits for a server or a component that may still reach it.
+    pub(super) fn servers_wait(&self) -> bool {
+        let waits = |id| self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty());
+        self.cx.peers.queues().into_iter().any(waits)
+            || self.upstream_waiting() > 0
+            || self.links.ids().into_iter().any(|id| {
+                self.links.get(id).is_some_and(|link| link.hold != Hold::Ended) && waits(id)
+            })
     }
 
     /// A new stream on the same connection: a new parser, which begins with what the old one has
