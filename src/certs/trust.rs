@@ -87,8 +87,7 @@ impl Trust {
                 .map(|_| ())
         };
         let mut verified = verify(KeyUsage::server_auth());
-        if let (Side::Client, Err(webpki::Error::RequiredEkuNotFoundContext(_))) =
-            (side, &verified)
+        if let (Side::Client, Err(webpki::Error::RequiredEkuNotFoundContext(_))) = (side, &verified)
         {
             verified = verify(KeyUsage::client_auth());
         }
@@ -138,9 +137,7 @@ fn is_other_name_for(name: &[u8], domain: &str, ascii: &str) -> Option<bool> {
     let value = text(value)?;
     if kind == SRV_NAME {
         let (service, host) = value.split_at_checked(SRV_PREFIX.len())?;
-        return Some(
-            service.eq_ignore_ascii_case(SRV_PREFIX) && host.eq_ignore_ascii_case(ascii),
-        );
+        return Some(service.eq_ignore_ascii_case(SRV_PREFIX) && host.eq_ignore_ascii_case(ascii));
     }
     if kind == XMPP_ADDR {
         return Some(Jid::parse(value).ok()?.as_str() == domain);

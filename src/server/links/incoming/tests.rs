@@ -155,7 +155,9 @@ impl World {
             outbox.consume(bytes.len());
             written.extend(bytes);
         }
-        if let Some(outbox) = self.server.outbox(peer.conn).filter(|outbox| outbox.starttls_is_due()) {
+        if let Some(outbox) =
+            self.server.outbox(peer.conn).filter(|outbox| outbox.starttls_is_due())
+        {
             outbox.starttls_done();
         }
         String::from_utf8(written).expect("XML is text")

@@ -124,15 +124,12 @@ fn requests_whether_a_key_is_ours() {
             let secret = secret.expect("a secret");
             let key = s2s::dialback_key(&secret, "remote.example", "localhost", "abc");
             let answer = |id: &str, kind: &str| {
-                format!(
-                    "<db:verify from='localhost' to='remote.example' id='{id}' type='{kind}'/>"
-                )
+                format!("<db:verify from='localhost' to='remote.example' id='{id}' type='{kind}'/>")
             };
             let peer = world.accept();
             world.turn(peer, OPEN);
-            let ask = |world: &mut World, id, key: &str| {
-                world.turn(peer, &verify("localhost", id, key))
-            };
+            let ask =
+                |world: &mut World, id, key: &str| world.turn(peer, &verify("localhost", id, key));
             assert_eq!(ask(world, "abc", &key), answer("abc", "valid"));
             assert_eq!(ask(world, "abc", &format!("\n  {key}\n")), answer("abc", "valid"));
             assert_eq!(ask(world, "abd", &key), answer("abd", "invalid"));
