@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use crate::xmpp::{Jid, domain_to_ascii};
+use crate::xmpp::{Jid, domain};
 
 use super::{
     CONTEXT_0, DNS_NAME, IP_ADDRESS, OID, OTHER_NAME, SRV_NAME, XMPP_ADDR, any, element, names_of,
@@ -105,7 +105,7 @@ fn is_for(der: &[u8], domain: &str) -> bool {
             IpAddr::V6(v6) => *own == v6.octets(),
         });
     }
-    let Some(ascii) = domain_to_ascii(domain) else { return false };
+    let Some(ascii) = domain::to_ascii(domain) else { return false };
     names.iter().any(|(tag, name)| match *tag {
         DNS_NAME => text(name).is_some_and(|name| is_dns_name_for(name, &ascii)),
         OTHER_NAME => is_other_name_for(name, domain, &ascii).unwrap_or_default(),

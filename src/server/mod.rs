@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crate::certs::trust::Trust;
 use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
 use crate::dns::Resolver;
@@ -378,6 +379,13 @@ impl Server {
         for id in self.sessions.ids() {
             self.set_timer(id);
         }
+    }
+
+    /// The authorities that certificates of servers are checked against, at the start and at a
+    /// reload.
+    pub fn handle_trust(&mut self, now: Now, trust: Rc<Trust>) {
+        self.cx.now = now;
+        self.cx.trust = trust;
     }
 
     /// Whether to read a connection now.

@@ -49,6 +49,7 @@ impl Server {
         for id in lost {
             self.leave(id);
             self.forget_if_detached(id);
+            self.end_lost_link(id);
         }
         self.redeliver_again();
         self.finish_chain();

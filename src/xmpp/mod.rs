@@ -7,7 +7,7 @@ pub mod dataform;
 pub mod datetime;
 pub mod delay;
 pub mod disco;
-mod domain;
+pub mod domain;
 pub mod error;
 pub mod jid;
 pub mod mam;

@@ -64,6 +64,8 @@ pub(in crate::server) struct Incoming {
     pending: Vec<Pending>,
     /// The domain that it counts as a stream of.
     guest: Option<Rc<str>>,
+    /// It counts among those that have not shown who they are.
+    is_stranger: bool,
     /// Stanzas are counted (XEP-0198).
     management: Option<Management>,
 }
@@ -97,6 +99,42 @@ impl Server {
     /// A domain that other servers find here.
     pub(super) fn is_served(&self, domain: &str) -> bool {
         self.cx.config.is_own_domain(domain) || self.cx.peers.is_component(domain)
+    }
+
+    /// So many servers have not shown yet who they are that no other may connect.
+    pub(super) fn has_strangers_enough(&self) -> bool {
+        let limit = self.cx.config.limits.connections_unauthenticated;
+        limit != 0 && self.links.guests.strangers >= limit
+    }
+
+    /// Another server has connected.
+    pub(super) fn count_in_stranger(&mut self, id: SessionId) {
+        if let Some(part) = self.incoming_mut(id) {
+            part.is_stranger = true;
+            self.links.guests.strangers += 1;
+        }
+    }
+
+    /// It counts among the strangers no longer.
+    fn count_out_stranger(&mut self, id: SessionId) {
+        let part = self.incoming_mut(id);
+        if part.is_some_and(|part| std::mem::take(&mut part.is_stranger)) {
+            self.links.guests.strangers -= 1;
+        }
+    }
+
+    /// Bytes came: they count for its domain as well, once that is known.
+    pub(super) fn charge_incoming(&mut self, id: SessionId, bytes: usize) {
+        let Some(domain) = self.incoming(id).and_then(|part| part.guest.clone()) else { return };
+        let now_ms = self.cx.now.mono_ms;
+        self.links.guests.take(&self.cx.config.limits, now_ms, &domain, bytes);
+    }
+
+    /// When its domain may send again.
+    pub(super) fn incoming_paused_until_ms(&self, link: &Link) -> Option<u64> {
+        let Part::Incoming(part) = &link.part else { return None };
+        let domain = part.guest.as_ref()?;
+        self.links.guests.paused_until_ms(&self.cx.config.limits, domain)
     }
 
     fn push_to_link(&mut self, id: SessionId, element: &Element) {
@@ -333,8 +371,10 @@ impl Server {
         }
         if part.guest.is_none() {
             part.guest = Some(Rc::clone(&pair.theirs));
-            self.links.guests.enter(&pair.theirs);
+            let now_ms = self.cx.now.mono_ms;
+            self.links.guests.enter(&self.cx.config.limits, now_ms, &pair.theirs);
         }
+        self.count_out_stranger(id);
         log::info!("server accepted: from={} to={}", pair.theirs, pair.ours);
         self.link_is_authenticated(id);
         self.set_link_timer(id);
@@ -343,7 +383,9 @@ impl Server {
     pub(super) fn incoming_has_ended(&mut self, id: SessionId) {
         let Some(part) = self.incoming_mut(id) else { return };
         part.pending.clear();
-        if let Some(domain) = part.guest.take() {
+        let guest = part.guest.take();
+        self.count_out_stranger(id);
+        if let Some(domain) = guest {
             self.links.guests.leave(&domain);
         }
     }

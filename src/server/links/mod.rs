@@ -127,7 +127,9 @@ impl Server {
         let is_counted = !self.drain.has_begun();
         let limits = &self.cx.config.limits;
         let handshakes = Counted::Handshakes;
-        if direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes) {
+        let is_busy =
+            direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes);
+        if is_busy || self.has_strangers_enough() {
             log::debug!("connection refused: address={address} reason=limit");
             return false;
         }
@@ -145,6 +147,7 @@ impl Server {
             link.is_counted = is_counted;
             self.links.insert(link);
         }
+        self.count_in_stranger(id);
         self.set_link_timer(id);
         true
     }
@@ -240,6 +243,7 @@ impl Server {
             link.bucket.take(&self.cx.config.limits, now_ms, bytes.len());
             link.input_ms = now_ms;
             link.parser.feed(bytes);
+            self.charge_incoming(id, bytes.len());
         }
         self.process_link(id);
     }
@@ -257,7 +261,7 @@ impl Server {
                 link.is_pending = link.hold != Hold::Ended;
                 return;
             }
-            let event = link.parser.next_event();
+            let (event, is_stranger) = (link.parser.next_event(), !link.is_authenticated);
             link.is_pending = false;
             let event = match event {
                 Ok(None) => return,
@@ -266,6 +270,8 @@ impl Server {
             };
             let is_broken = event.is_err();
             self.begin_chain();
+            // Until then nothing of it rests on what others have written in this turn.
+            self.chain_is_free = is_stranger;
             if let Err(error) = event.and_then(|event| self.handle_link_event(id, event)) {
                 self.end_link(id, Some(error));
             }
@@ -430,6 +436,15 @@ impl Server {
         self.link_has_ended(id);
     }
 
+    /// What a link was told in this turn is taken back, the end of the stream included: it ends.
+    pub(super) fn end_lost_link(&mut self, id: SessionId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.hold == Hold::Ended {
+            link.hold = Hold::None;
+        }
+        self.end_link(id, Some(StreamCondition::InternalServerError.into()));
+    }
+
     /// The stream is over for everybody else; the connection may still be open. Called once or
     /// more.
     fn link_has_ended(&mut self, id: SessionId) {
@@ -469,7 +484,8 @@ impl Server {
         if link.is_pending {
             return ReadWish::Pending;
         }
-        match link.bucket.paused_until_ms(&self.cx.config.limits) {
+        let own_ms = link.bucket.paused_until_ms(&self.cx.config.limits);
+        match own_ms.max(self.incoming_paused_until_ms(link)) {
             Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
             _ => ReadWish::Read,
         }

@@ -145,9 +145,6 @@ impl Server {
         if self.needs_tls(part) {
             return Worth::Refused(Condition::PolicyViolation);
         }
-        if self.drain.has_begun() {
-            return Worth::Refused(Condition::ServiceUnavailable);
-        }
         if part.proved.len() + part.pending.len() >= PAIRS_MAX
             || part.pending.len() >= PENDING_MAX
             || self.is_crowded_out(part, &pair.theirs)

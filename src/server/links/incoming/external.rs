@@ -81,7 +81,7 @@ impl Server {
                 return Err("invalid-authzid");
             }
         }
-        if self.drain.has_begun() || self.is_crowded_out(part, theirs) {
+        if self.is_crowded_out(part, theirs) {
             return Err("temporary-auth-failure");
         }
         Ok(Pair { ours: ours.clone(), theirs: theirs.clone() })

@@ -1,11 +1,15 @@
-//! What is known of other servers beyond one stream: how many each domain has, and streams that
-//! were lost and may be resumed (XEP-0198 §5). Both are bounded.
+//! What is known of other servers beyond one stream: how many each domain has and how much it
+//! sends, how many have not shown who they are, and streams that were lost and may be resumed
+//! (XEP-0198 §5). All of it is bounded.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use crate::config::Limits;
 use crate::credentials::is_same_secret;
 use crate::peers::Pair;
+
+use super::super::super::limits::ByteBucket;
 
 /// Streams that one domain may have at a time.
 pub(super) const STREAMS_PER_DOMAIN_MAX: usize = 32;
@@ -35,27 +39,49 @@ impl Kept {
 /// The other servers.
 #[derive(Default)]
 pub(in crate::server::links) struct Guests {
-    streams: HashMap<Rc<str>, usize>,
+    domains: HashMap<Rc<str>, Domain>,
+    /// Connections of servers that have not shown who they are.
+    pub(in crate::server::links) strangers: usize,
     kept: VecDeque<Kept>,
+}
+
+/// A domain that has streams.
+struct Domain {
+    streams: usize,
+    /// How fast all of them together may send.
+    bucket: ByteBucket,
 }
 
 impl Guests {
     /// Streams of a domain.
     pub(super) fn streams(&self, domain: &str) -> usize {
-        self.streams.get(domain).copied().unwrap_or_default()
+        self.domains.get(domain).map_or(0, |domain| domain.streams)
     }
 
     /// A domain has one stream more.
-    pub(super) fn enter(&mut self, domain: &Rc<str>) {
-        *self.streams.entry(Rc::clone(domain)).or_default() += 1;
+    pub(super) fn enter(&mut self, limits: &Limits, now_ms: u64, domain: &Rc<str>) {
+        let new = || Domain { streams: 0, bucket: ByteBucket::new(limits, now_ms) };
+        self.domains.entry(Rc::clone(domain)).or_insert_with(new).streams += 1;
+    }
+
+    /// A domain has sent something.
+    pub(super) fn take(&mut self, limits: &Limits, now_ms: u64, domain: &str, bytes: usize) {
+        if let Some(domain) = self.domains.get_mut(domain) {
+            domain.bucket.take(limits, now_ms, bytes);
+        }
+    }
+
+    /// When the streams of a domain may be read again; `None`: now.
+    pub(super) fn paused_until_ms(&self, limits: &Limits, domain: &str) -> Option<u64> {
+        self.domains.get(domain)?.bucket.paused_until_ms(limits)
     }
 
     /// A domain has one stream less.
     pub(super) fn leave(&mut self, domain: &str) {
-        if let Some(count) = self.streams.get_mut(domain) {
-            *count -= 1;
-            if *count == 0 {
-                self.streams.remove(domain);
+        if let Some(known) = self.domains.get_mut(domain) {
+            known.streams -= 1;
+            if known.streams == 0 {
+                self.domains.remove(domain);
             }
         }
     }

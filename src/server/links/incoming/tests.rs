@@ -151,11 +151,13 @@ impl World {
         while let Some(outbox) = self.server.outbox(peer.conn).filter(|outbox| !outbox.is_empty()) {
             let mut slices = [IoSlice::new(&[]); 64];
             let used = outbox.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..used].concat();
+            let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
             outbox.consume(bytes.len());
             written.extend(bytes);
         }
-        if let Some(outbox) = self.server.outbox(peer.conn).filter(|box_| box_.starttls_is_due()) {
+        if let Some(outbox) =
+            self.server.outbox(peer.conn).filter(|outbox| outbox.starttls_is_due())
+        {
             outbox.starttls_done();
         }
         String::from_utf8(written).expect("XML is text")

@@ -71,6 +71,48 @@ fn connections_of_an_address_are_bounded() {
 }
 
 #[test]
+fn strangers_are_bounded() {
+    let change = |config: &mut Config| {
+        plain(config);
+        config.limits.connections_unauthenticated = 2;
+    };
+    let mut world = World::new(change, false);
+    world.proved();
+    let peer = world.proved();
+    let stranger = world.accept();
+    world.accept();
+    assert!(world.try_accept(false).is_none());
+    world.server.handle_closed(world.now, peer.conn, "gone");
+    assert!(world.try_accept(false).is_none(), "that one was none");
+    world.server.handle_closed(world.now, stranger.conn, "gone");
+    assert!(world.try_accept(false).is_some());
+    assert_eq!(world.server.links.guests.strangers, 2);
+}
+
+/// However many streams a domain has, it has one allowance.
+#[test]
+fn the_streams_of_a_domain_share_their_rate() {
+    let change = |config: &mut Config| {
+        plain(config);
+        config.limits.bytes_per_second = 1_000;
+        config.limits.burst_bytes = 2_000;
+    };
+    let mut world = World::new(change, false);
+    let (one, other) = (world.proved(), world.proved());
+    for _ in 0..24 {
+        world.turn(one, PING);
+        world.pass(1);
+    }
+    for peer in [one, other] {
+        let wish = world.server.read_wish(peer.conn);
+        assert!(matches!(wish, crate::server::ReadWish::Until(_)), "{wish:?}");
+    }
+    world.pass(3_000);
+    world.turn(other, "");
+    assert_eq!(world.server.read_wish(other.conn), crate::server::ReadWish::Read);
+}
+
+#[test]
 fn handshakes_of_an_address_are_bounded() {
     let change = |config: &mut Config| config.limits.handshakes_per_address_per_minute = 2;
     let mut world = World::new(change, false);

@@ -49,6 +49,33 @@ fn stanzas_of_the_wrong_form_are_answered() {
     });
 }
 
+/// What was not stored is not acknowledged: the stream ends, and is not resumed.
+#[test]
+fn a_commit_that_fails() {
+    twice(plain, |world| {
+        let peer = world.proved();
+        let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+        assert!(world.turn(peer, enable).starts_with("<enabled "));
+        let stranger = world.accept();
+        let cx = &mut world.server.cx;
+        let romeo = BareJid::parse("romeo@localhost").expect("an address");
+        let (storage, entropy) = (&mut cx.storage, &mut *cx.entropy);
+        crate::accounts::add(storage, &cx.config, entropy, &romeo, "secret").expect("an account");
+        storage.commit().expect("stored");
+        storage.inject(crate::storage::Fault::LoseCommit(1));
+        let message = "<message from='juliet@remote.example/x' to='romeo@localhost'>\
+                       <body>kept until he comes</body></message>";
+        let ask = "<r xmlns='urn:xmpp:sm:3'/>";
+        let input = format!("{message}{ask}");
+        world.server.handle_input(world.now, peer.conn, input.as_bytes());
+        world.server.handle_input(world.now, stranger.conn, OPEN.as_bytes());
+        let written = world.finish_turn(peer);
+        assert!(!written.contains("<a "), "{written}");
+        world.ends(peer, &written, "internal-server-error");
+        assert!(world.written(stranger).contains("<stream:features>"));
+    });
+}
+
 #[test]
 fn both_directions() {
     twice(plain, |world| {
