@@ -130,6 +130,15 @@ impl Server {
         due.iter().for_each(|question| self.tell_verdict(question, Verdict::Unknown));
     }
 
+    /// Questions that wait for a stream, or for an answer.
+    #[cfg(test)]
+    pub(super) fn questions_count(&self) -> usize {
+        let waiting: usize =
+            self.queues.remotes.values().map(|remote| remote.questions.len()).sum();
+        let links = self.links.ids().into_iter().filter_map(|id| self.outgoing(id));
+        waiting + links.map(|outgoing| outgoing.questions.len()).sum::<usize>()
+    }
+
     /// A stream that can be asked to carry a pair (XEP-0220 §2.6.1).
     pub(super) fn link_to_ask(&self, pair: &Pair) -> Option<SessionId> {
         let remote = self.queues.remotes.get(&pair.theirs)?;

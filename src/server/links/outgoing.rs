@@ -26,6 +26,9 @@ use super::bounce::Failure;
 use super::reverse::Reverse;
 use super::{Hold, Part};
 
+/// Domains of theirs that share a stream.
+const DOMAINS_COUNT_MAX: usize = 100;
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Stage {
@@ -137,6 +140,7 @@ impl Outgoing {
         self.may_be_asked()
             && self.offers.errors
             && !self.offers.acks
+            && self.serves.len() < DOMAINS_COUNT_MAX
             && self.place.address == place.address
     }
 
@@ -184,10 +188,10 @@ impl Server {
 
     fn begin_tls(&mut self, id: SessionId, is_direct: bool) {
         let Some(outgoing) = self.outgoing(id) else { return };
-        let domain = outgoing.pair.theirs.to_string();
+        let (ours, domain) = (outgoing.pair.ours.to_string(), outgoing.pair.theirs.to_string());
         let Some(link) = self.links.get_mut(id) else { return };
         link.hold = Hold::Tls;
-        let action = link.conn.map(|conn| Action::StartTls { conn, domain, is_direct });
+        let action = link.conn.map(|conn| Action::StartTls { conn, ours, domain, is_direct });
         self.cx.actions.extend(action);
     }
 
@@ -332,7 +336,9 @@ impl Server {
         let Some(outgoing) = self.outgoing(id) else { return };
         let (offers, pair) = (outgoing.offers, outgoing.pair.clone());
         let has_stanzas = !self.waiting_for(&pair.theirs).is_empty();
-        if has_stanzas && offers.bidi && !outgoing.is_bidi {
+        // Where both proofs are needed, a stream of ours has only one of them of the other side.
+        let takes_reverse = self.cx.config.s2s.verify != Verify::Both;
+        if has_stanzas && takes_reverse && offers.bidi && !outgoing.is_bidi {
             // XEP-0288 §2.2: before anything else.
             self.push_nonza(id, &Element::new("bidi", ns::BIDI));
             if let Some(outgoing) = self.outgoing_mut(id) {
