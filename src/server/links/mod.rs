@@ -29,7 +29,6 @@ use crate::cx::{Action, Now};
 use crate::ids::{ConnId, Door, SessionId, Target};
 use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
-use crate::timers::TimerKey;
 use crate::xml::{Element, StreamEvent, StreamParser};
 use crate::xmpp::{
     Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, ns,
@@ -489,48 +488,5 @@ impl Server {
             Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
             _ => ReadWish::Read,
         }
-    }
-
-    /// Sets the timer of a link, unless one is set that fires before.
-    fn set_link_timer(&mut self, id: SessionId) {
-        let Some(due_ms) = self.link_deadline_ms(id) else { return };
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|set_ms| set_ms > due_ms) {
-            link.timer_ms = Some(due_ms);
-            self.cx.timers.set(due_ms, TimerKey::Link(id));
-        }
-    }
-
-    /// When something is due for a link, whatever it is: its part says when.
-    fn link_deadline_ms(&self, id: SessionId) -> Option<u64> {
-        let link = self.links.get(id).filter(|link| link.hold != Hold::Ended)?;
-        match &link.part {
-            Part::Incoming(_) => self.incoming_deadline_ms(link),
-            Part::Outgoing(_) => self.outgoing_deadline_ms(link),
-            Part::Attached(_) => self.attached_deadline_ms(link),
-            Part::Upstream(_) => self.upstream_deadline_ms(link),
-        }
-    }
-
-    /// A timer of a link fired: does what is due, and sets the next one.
-    pub(super) fn handle_link_timer(&mut self, id: SessionId) {
-        let now_ms = self.cx.now.mono_ms;
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|due_ms| due_ms > now_ms) {
-            return; // An earlier timer has replaced this one.
-        }
-        link.timer_ms = None;
-        if self.link_deadline_ms(id).is_some_and(|due_ms| due_ms <= now_ms) {
-            self.begin_chain();
-            match self.links.get(id).map(|link| &link.part) {
-                Some(Part::Incoming(_)) => self.incoming_is_due(id),
-                Some(Part::Outgoing(_)) => self.outgoing_is_due(id),
-                Some(Part::Attached(_)) => self.attached_is_due(id),
-                Some(Part::Upstream(_)) => self.upstream_is_due(id),
-                None => {}
-            }
-            self.finish_chain();
-        }
-        self.set_link_timer(id);
     }
 }

@@ -1,8 +1,10 @@
-//! How long is waited on a stream to another server: for the connection, for the negotiation, for
-//! an answer; and when one that nobody needs is closed.
+//! How long is waited on a link: one timer for each, and its part says when it is due. Of a stream
+//! to another server: for the connection, for the negotiation, for an answer; and when one that
+//! nobody needs is closed.
 
 use crate::ids::SessionId;
 use crate::peers::Pair;
+use crate::timers::TimerKey;
 use crate::xmpp::StreamCondition;
 
 use super::super::Server;
@@ -17,6 +19,49 @@ const CONNECT_MS: u64 = 10_000;
 const NEGOTIATION_MS: u64 = 30_000;
 
 impl Server {
+    /// Sets the timer of a link, unless one is set that fires before.
+    pub(super) fn set_link_timer(&mut self, id: SessionId) {
+        let Some(due_ms) = self.link_deadline_ms(id) else { return };
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.timer_ms.is_none_or(|set_ms| set_ms > due_ms) {
+            link.timer_ms = Some(due_ms);
+            self.cx.timers.set(due_ms, TimerKey::Link(id));
+        }
+    }
+
+    /// When something is due for a link, whatever it is: its part says when.
+    fn link_deadline_ms(&self, id: SessionId) -> Option<u64> {
+        let link = self.links.get(id).filter(|link| link.hold != Hold::Ended)?;
+        match &link.part {
+            Part::Incoming(_) => self.incoming_deadline_ms(link),
+            Part::Outgoing(_) => self.outgoing_deadline_ms(link),
+            Part::Attached(_) => self.attached_deadline_ms(link),
+            Part::Upstream(_) => self.upstream_deadline_ms(link),
+        }
+    }
+
+    /// A timer of a link fired: does what is due, and sets the next one.
+    pub(in crate::server) fn handle_link_timer(&mut self, id: SessionId) {
+        let now_ms = self.cx.now.mono_ms;
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.timer_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return; // An earlier timer has replaced this one.
+        }
+        link.timer_ms = None;
+        if self.link_deadline_ms(id).is_some_and(|due_ms| due_ms <= now_ms) {
+            self.begin_chain();
+            match self.links.get(id).map(|link| &link.part) {
+                Some(Part::Incoming(_)) => self.incoming_is_due(id),
+                Some(Part::Outgoing(_)) => self.outgoing_is_due(id),
+                Some(Part::Attached(_)) => self.attached_is_due(id),
+                Some(Part::Upstream(_)) => self.upstream_is_due(id),
+                None => {}
+            }
+            self.finish_chain();
+        }
+        self.set_link_timer(id);
+    }
+
     /// When something is due.
     pub(super) fn outgoing_deadline_ms(&self, link: &Link) -> Option<u64> {
         let Part::Outgoing(outgoing) = &link.part else { return None };
