@@ -69,8 +69,8 @@ pub(super) fn read_privacy(
 /// XEP-0016 §2.1: an item that names no kind of stanza is about all; so is one that names each.
 fn is_about_all(item: &Element) -> bool {
     let kinds = ["message", "iq", "presence-in", "presence-out"];
-    let has = |kind: &&str| item.child(kind, PRIVACY).is_some();
-    kinds.iter().all(has) || !kinds.iter().any(|kind| has(&kind))
+    let named = kinds.iter().filter(|kind| item.child(kind, PRIVACY).is_some()).count();
+    named == 0 || named == kinds.len()
 }
 
 /// A child of `<blocklist/>`.

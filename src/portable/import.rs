@@ -280,6 +280,7 @@ fn finish(import: &mut Import<'_>, user: &mut User) -> Result<(), String> {
     if let Some(node) = user.unconfigured.first() {
         return Err(format!("the node {node:?} has no configuration (§4.10.2)"));
     }
+    nodes::convert_bookmarks(import, &user.account)?;
     import.check_limits(&user.account)?;
     let credentials = keys::credentials(import, std::mem::take(&mut user.keys))?;
     import.storage.account_change(&user.account, &credentials).map_err(text)?;

@@ -16,6 +16,7 @@ use crate::storage::{
     PepAccess, PepAffiliation, PepConfig, PepItem, PepNode, PepPublishers, Storage,
 };
 use crate::xml::{Element, read_fragment};
+use crate::xmpp::bookmarks;
 use crate::xmpp::dataform::{Submission, Submitted};
 use crate::xmpp::datetime::{format_utc, parse_utc};
 use crate::xmpp::{BareJid, Jid, ns};
@@ -178,12 +179,11 @@ fn read_affiliations(
         let jid = subject(entry)?.to_bare();
         match (entry.attr("affiliation"), jid == user.account) {
             (Some("none"), _) | (Some("owner"), true) => {}
-            (affiliation, false) => match affiliation.and_then(PepAffiliation::parse) {
-                Some(affiliation) => {
-                    import.storage.pep_affiliate(&node, &jid, Some(affiliation)).map_err(text)?
-                }
-                None => import.leave_out(entry),
-            },
+            (Some(text), false) if PepAffiliation::parse(text).is_some() => {
+                let affiliation = PepAffiliation::parse(text);
+                let done = import.storage.pep_affiliate(&node, &jid, affiliation);
+                done.map_err(self::text)?;
+            }
             _ => import.leave_out(entry),
         }
     }
@@ -262,6 +262,46 @@ fn node(import: &mut Import<'_>, user: &mut User, element: &Element) -> Result<P
     user.unconfigured.push(name.to_owned());
     let config = PepConfig { access: PepAccess::Whitelist, ..PepConfig::default() };
     import.storage.pep_node_create(account, name, &config, import.unix_ms).map_err(text)
+}
+
+/// Bookmarks that are in old lists alone (XEP-0048), in private XML or in a node, become items, as
+/// they are kept here (XEP-0402): what a client would do by setting such a list.
+pub(super) fn convert_bookmarks(import: &mut Import<'_>, account: &BareJid) -> Result<(), String> {
+    let (list_ns, unix_ms) = (ns::BOOKMARKS_STORAGE, import.unix_ms);
+    let storage = &mut *import.storage;
+    if storage.pep_node(account, ns::BOOKMARKS).map_err(text)?.is_some() {
+        return Ok(());
+    }
+    let mut rooms: Vec<(String, Element)> = Vec::new();
+    if let Some(node) = storage.pep_node(account, list_ns).map_err(text)? {
+        let item = storage.pep_last_item(&node).map_err(text)?;
+        let list = item.and_then(|item| read_fragment(item.xml.as_bytes(), "").pop());
+        rooms = list.as_ref().map(|list| bookmarks::split(list).0).unwrap_or_default();
+    }
+    let kept = storage.private_xml(account, list_ns, "storage").map_err(text)?;
+    let lists = read_fragment(kept.unwrap_or_default().as_bytes(), "");
+    let (more, rest): (Vec<_>, Vec<_>) = lists.iter().map(bookmarks::split).unzip();
+    if more.iter().any(|rooms| !rooms.is_empty()) {
+        let rest = rest.iter().filter(|list| !list.children.is_empty());
+        let xml: String = rest.map(|list| to_text(list, "")).collect();
+        let done = match &*xml {
+            "" => storage.private_xml_remove(account, list_ns, "storage"),
+            _ => storage.private_xml_put(account, list_ns, "storage", &xml),
+        };
+        done.map_err(text)?;
+    }
+    rooms.extend(more.into_iter().flatten());
+    if rooms.is_empty() {
+        return Ok(());
+    }
+    let config = PepConfig::private(u32::MAX);
+    let node = storage.pep_node_create(account, ns::BOOKMARKS, &config, unix_ms).map_err(text)?;
+    for (uid, conference) in rooms {
+        let (publisher, xml) = (account.as_str().to_owned(), to_text(&conference, ""));
+        let item = PepItem { uid, publisher, unix_ms, xml };
+        storage.pep_item_put(&node, &item).map_err(text)?;
+    }
+    Ok(())
 }
 
 fn node_name(element: &Element) -> Result<&str, String> {

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use super::*;
 use crate::config::Config;
 use crate::cx::Entropy;
-use crate::storage::{Fault, PepAccess, RosterItem, Storage, Subscription};
+use crate::storage::{Fault, PepAccess, PepConfig, RosterItem, Storage, Subscription};
 use crate::xmpp::BareJid;
 
 struct Counter(u8);
@@ -158,6 +158,70 @@ fn what_is_not_understood_is_told_once() {
         (node.config.access, node.config.items_max, &*node.config.title, node.created_unix_ms),
         (PepAccess::Whitelist, u32::MAX, "T", 7)
     );
+}
+
+/// What older clients have is what newer ones see; what is no room stays where it was.
+#[test]
+fn old_bookmarks_become_items() {
+    let old = |room: &str| {
+        format!(
+            "<storage xmlns='storage:bookmarks'><url url='u:{room}'/>\
+             <conference jid='{room}@c' name='{room}'/></storage>"
+        )
+    };
+    let (one, two) = (old("one"), old("two"));
+    let xml = user(&format!(
+        "<query xmlns='jabber:iq:private'>{one}</query>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub#owner'>\
+         <configure node='storage:bookmarks'><x xmlns='jabber:x:data' type='form'/></configure>\
+         </pubsub><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <items node='storage:bookmarks'><item id='current'>{two}</item></items></pubsub>"
+    ));
+    let mut storage = Storage::memory();
+    import_into(&mut storage, &xml).expect("imported");
+    let juliet = jid("juliet@localhost");
+    let node = storage.pep_node(&juliet, "urn:xmpp:bookmarks:1").expect("read").expect("made");
+    assert_eq!(node.config, PepConfig::private(u32::MAX));
+    let items = storage.pep_index(&node).expect("read");
+    assert_eq!(items.iter().map(|(uid, _)| &**uid).collect::<Vec<_>>(), ["two@c", "one@c"]);
+    let item = storage.pep_item(&node, "one@c").expect("read").expect("there");
+    assert_eq!(item.xml, "<conference xmlns='urn:xmpp:bookmarks:1' name='one'/>");
+    let rest = storage.private_xml(&juliet, "storage:bookmarks", "storage").expect("read");
+    let want = "<storage xmlns='storage:bookmarks'><url url='u:one'/></storage>";
+    assert_eq!(rest.as_deref(), Some(want));
+}
+
+/// More than a page of each, of several at the same time.
+#[test]
+fn pages_follow_each_other() {
+    let archived = |n: usize| {
+        format!(
+            "<result xmlns='urn:xmpp:mam:2' id='m{n}'><forwarded xmlns='urn:xmpp:forward:0'>\
+             <delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:{:02}Z'/>\
+             <message xmlns='jabber:client' from='a@b' to='juliet@localhost' type='chat'>\
+             <body>{n}</body></message></forwarded></result>\n",
+            n / 500
+        )
+    };
+    let waiting = |n: usize| {
+        format!(
+            "<message xmlns='jabber:client' from='a@b' to='juliet@localhost' type='chat'>\
+             <body>{n} {}</body><delay xmlns='urn:xmpp:delay' from='localhost' \
+             stamp='2026-01-01T00:00:{:02}Z'/></message>\n",
+            "x".repeat(200_000),
+            n / 9
+        )
+    };
+    let (archived, waiting): (String, String) =
+        ((0..1_203).map(archived).collect(), (0..13).map(waiting).collect());
+    let xml = user(&format!(
+        "<archive xmlns='urn:xmpp:pie:0#mam'>\n{archived}</archive>\n\
+         <offline-messages>\n{waiting}</offline-messages>\n"
+    ));
+    let mut storage = Storage::memory();
+    import_into(&mut storage, &xml).expect("imported");
+    let text = exported(&mut storage);
+    assert!(text.contains(&archived) && text.contains(&waiting));
 }
 
 /// XEP-0227 §5.1, and a file beside the layout there.
