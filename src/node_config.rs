@@ -1,5 +1,5 @@
 //! The configuration of a node as a form (XEP-0060 §8.2, §16.4.4), and the options of a
-//! publication, which are the same fields (§7.1.5), for whoever asks for nodes (`im::pep`) or brings
+//! publication, which are the same fields (§7.1.5), for who asks for nodes (`im::pep`) or brings
 //! them along (`portable`). The values themselves are storage's.
 
 use crate::config::Limits;

@@ -108,7 +108,7 @@ fn write_user(
     writer: &mut Writer<'_>,
 ) -> Result<(), String> {
     let credentials = storage.account(account).map_err(text)?;
-    let credentials = credentials.ok_or("there is no such account")?;
+    let credentials = credentials.ok_or("there is no account of this name")?;
     writer.open("user", PIE, &[("name", account.local().unwrap_or_default())]);
     keys::write(&credentials, writer)?;
     state::write(storage, account, writer)?;

@@ -1,5 +1,5 @@
-//! Messages: the archive (§4.11) with what is wanted in it (XEP-0441), and what waits for an account
-//! that is away (§4.5). Both are read and written a page at a time. Retention is not applied here:
+//! Messages: the archive (§4.11) with what is wanted in it (XEP-0441), and what waits for somebody
+//! who is away (§4.5). Both are read and written a page at a time. Retention is not applied here:
 //! the server does that with what it keeps next.
 
 use super::export::{Writer, text};

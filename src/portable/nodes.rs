@@ -1,6 +1,6 @@
 //! Nodes (§4.10): first what they are, with those whom their owner has put on a list and those who
-//! have subscribed (§4.10.1), then their items (§4.10.2). When an item was published has no place in
-//! the format: an element in a namespace of our own says it before the item.
+//! have subscribed (§4.10.1), then their items (§4.10.2). When an item was published has no place
+//! in the format: an element in a namespace of our own says it before the item.
 //!
 //! A node that is spoken of before its configuration is closed to others until that comes; without
 //! one it may have no items. A field that is not understood, or not possible here, is left out and

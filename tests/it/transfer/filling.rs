@@ -1,4 +1,4 @@
-//! What clients do until their accounts hold something of each kind, and what waits for one of them.
+//! What clients do until their accounts hold something of each kind, and what then waits for one.
 
 use tercet::xmpp::ns;
 
@@ -37,7 +37,8 @@ pub fn fill(party: &mut Party<Sockets>) {
             who,
             &format!(
                 "<message to='juliet@localhost' type='chat' id='o' xml:lang='en'>\
-                 <body>{body}</body><x xmlns='u:x' xmlns:p='u:p' p:a='1'><y xmlns=''/></x></message>"
+                 <body>{body}</body><x xmlns='u:x' xmlns:p='u:p' p:a='1'><y xmlns=''/></x>\
+                 </message>"
             ),
         );
         party.fence(who);
