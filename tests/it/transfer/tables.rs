@@ -63,7 +63,7 @@ fn tables(database: &Connection) -> BTreeSet<String> {
     texts(database, sql)
 }
 
-/// The rows of a table as text, in their order within what they belong to where that says something.
+/// The rows of a table as text: in their order, within what they belong to, if that says something.
 fn rows(database: &Connection, table: &str) -> Vec<String> {
     let sql = format!("SELECT name || ' ' || type FROM pragma_table_info('{table}') ORDER BY cid");
     let columns: Vec<String> = texts(database, &sql);
