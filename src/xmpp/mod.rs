@@ -2,6 +2,7 @@
 
 pub mod affiliation;
 pub mod base64;
+pub mod bookmarks;
 pub mod command;
 pub mod dataform;
 pub mod datetime;

@@ -105,6 +105,16 @@ impl Default for PepConfig {
 }
 
 impl PepConfig {
+    /// XEP-0223 §3: nobody else is to see it, and nothing is dropped for the newest one.
+    pub fn private(items_max: u32) -> Self {
+        Self {
+            access: PepAccess::Whitelist,
+            items_max,
+            send_last: PepSendLast::Never,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn to_text(&self) -> String {
         toml::to_string(self).expect("a configuration is a flat table of plain values")
     }
