@@ -1,8 +1,8 @@
 //! `kill -9` at random moments under load, and right after the last of many acknowledgements
-//! (crash/life.rs: of rooms and of accounts), then a restart on the same data: nothing that was acknowledged is lost, the
-//! database is whole, and what the dead server left in its folder (the control socket, the lock)
-//! hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets it, `TERCET_ROUNDS` how
-//! many times the server dies under load.
+//! (crash/life.rs: of rooms and of accounts), then a restart on the same data: nothing that was
+//! acknowledged is lost, the database is whole, and what the dead server left in its folder (the
+//! control socket, the lock) hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets
+//! it, `TERCET_ROUNDS` how many times the server dies under load.
 
 mod belongings;
 mod life;

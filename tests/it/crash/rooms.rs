@@ -1,7 +1,7 @@
-//! Everything that a room keeps: the archive has what was said and not
-//! what was taken back, the configuration every option, occupants their hats, members their nicks,
-//! the room its card, clients that keep the list by versions (XEP-0463) get what is new and no
-//! more, and destroyed rooms are remembered.
+//! Everything that a room keeps: the archive has what was said and not what was taken back, the
+//! configuration every option, occupants their hats, members their nicks, the room its card,
+//! clients that keep the list by versions (XEP-0463) get what is new and no more, and destroyed
+//! rooms are remembered.
 
 use std::collections::BTreeMap;
 
