@@ -166,8 +166,10 @@ pub fn with(
         }
         config.items_max = items_max;
     }
-    match form.text("pubsub#item_expire")? {
+    match form.text("pubsub#item_expire")?.map(str::trim) {
         Some(MAX | "") => config.expire_seconds = 0,
+        // Not the same as no end: whoever asks for this does not want to have it kept.
+        Some("0") => return Err(not_acceptable("pubsub#item_expire is no time")),
         _ => set(&mut config.expire_seconds, form.number("pubsub#item_expire")?),
     }
     set(&mut config.persist, form.boolean("pubsub#persist_items")?);
