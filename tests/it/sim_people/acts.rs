@@ -27,23 +27,29 @@ impl Sim {
             return Ok(());
         }
         match self.rng.below(100) {
-            0..38 => self.send_message(who),
-            38..54 => self.announce(who),
-            54..58 => self.retire(who),
-            58..62 => self.direct(who),
-            62..77 => self.say_word(who),
-            77..81 => self.change_roster(who),
-            81..86 => self.block(who),
-            86..89 => self.ask_for_roster(who),
-            89..91 => self.ask_for_blocks(who),
-            91..94 => self.switch_carbons(who),
+            0..32 => self.send_message(who),
+            32..46 => self.announce(who),
+            46..50 => self.retire(who),
+            50..54 => self.direct(who),
+            54..67 => self.say_word(who),
+            67..71 => self.change_roster(who),
+            71..75 => self.change_blocks(who),
+            75..78 => self.ask_for_roster(who),
+            78..80 => self.ask_for_blocks(who),
+            80..82 => self.switch_carbons(who),
+            82..86 => self.ask(who),
+            86..89 => self.answer(who),
+            89 => self.prefer(who),
+            90 => self.publish(who),
+            91 => self.read_items(who),
+            92..94 => self.read_some_archive(who)?,
             94..96 => self.leave(who),
             _ => self.trouble_line(who),
         }
         Ok(())
     }
 
-    fn id(&mut self, prefix: &str) -> String {
+    pub(super) fn id(&mut self, prefix: &str) -> String {
         self.count += 1;
         format!("{prefix}{}", self.count)
     }
@@ -72,15 +78,7 @@ impl Sim {
             7 => Kind::Error,
             _ => Kind::Chat,
         };
-        let account = self.rng.below(self.truth.accounts.len());
-        let seat = self.rng.below(self.truth.seats.len());
-        let (to, jid) = match self.rng.below(20) {
-            0..9 => (To::Account(account), account_jid(account)),
-            9..16 => (To::Seat(seat), self.truth.seats[seat].jid()),
-            16..18 => (To::Absent(account), format!("{}/absent", account_jid(account))),
-            18 => (To::Ghost, "ghost@localhost".to_owned()),
-            _ => (To::Elsewhere, "somebody@remote.example".to_owned()),
-        };
+        let (to, jid) = self.somebody();
         let id = self.id(if kind == Kind::Error { "e" } else { "m" });
         let hints = ["", "", "", "no-store", "no-copy"][self.rng.below(5)];
         let hint = match hints {
@@ -102,12 +100,26 @@ impl Sim {
             id: id.clone(),
             from: who,
             to,
+            jid: jid.clone(),
             kind,
             is_private: hints == "no-copy" || is_error,
             is_storable: hints != "no-store",
         };
         self.truth.send(letter);
         format!("<message to='{jid}' type='{name}' id='{id}'><body>b</body>{hint}{error}</message>")
+    }
+
+    /// Whom somebody writes to.
+    pub(super) fn somebody(&mut self) -> (To, String) {
+        let account = self.rng.below(self.truth.accounts.len());
+        let seat = self.rng.below(self.truth.seats.len());
+        match self.rng.below(20) {
+            0..9 => (To::Account(account), account_jid(account)),
+            9..16 => (To::Seat(seat), self.truth.seats[seat].jid()),
+            16..18 => (To::Absent(account), format!("{}/absent", account_jid(account))),
+            18 => (To::Ghost, "ghost@localhost".to_owned()),
+            _ => (To::Elsewhere, "somebody@remote.example".to_owned()),
+        }
     }
 
     fn announce(&mut self, who: usize) {
@@ -146,9 +158,6 @@ impl Sim {
             return;
         }
         let own = self.truth.seats[who].account;
-        let other = (0..self.truth.accounts.len())
-            .find(|other| target.split('/').next() == Some(account_jid(*other).as_str()))
-            .expect("an account");
         let id = self.id("d");
         let is_available = !self.rng.one_in(3);
         let kind = if is_available { "" } else { " type='unavailable'" };
@@ -156,7 +165,7 @@ impl Sim {
             who,
             &format!("<presence to='{target}' id='{id}'{kind}><status>{id}</status></presence>"),
         );
-        if self.truth.has_blocked(own, other) {
+        if self.truth.blocks(own, &target) {
             self.truth.owe(who, format!("error {id} not-acceptable"));
         } else {
             self.truth.direct(who, &target, is_available.then_some(&*id));
@@ -206,40 +215,12 @@ impl Sim {
         );
     }
 
-    fn block(&mut self, who: usize) {
-        let (own, other) = (self.truth.seats[who].account, self.other_account(who));
-        // What somebody who is behind will hear of before and after, nobody can tell apart.
-        if self.truth.bound(own).into_iter().any(|seat| self.people[seat].is_lagging) {
-            return;
-        }
-        let is_blocked = !self.truth.has_blocked(own, other) && self.rng.one_in(2);
-        let (id, jid) = (self.id("b"), account_jid(other));
-        let name = if is_blocked { "block" } else { "unblock" };
-        self.send(
-            who,
-            &format!(
-                "<iq type='set' id='{id}'><{name} xmlns='urn:xmpp:blocking'>\
-                 <item jid='{jid}'/></{name}></iq>"
-            ),
-        );
-        self.truth.block(own, other, is_blocked);
-        self.truth.owe(who, format!("result {id}"));
-    }
-
     pub(super) fn ask_for_roster(&mut self, who: usize) {
         let id = self.id("r");
         self.send(who, &format!("<iq type='get' id='{id}'><query xmlns='jabber:iq:roster'/></iq>"));
         self.truth.owe(who, format!("result {id}"));
         self.truth.seats[who].wants_roster = true;
         self.truth.count("rosters");
-    }
-
-    fn ask_for_blocks(&mut self, who: usize) {
-        let id = self.id("l");
-        let list = "<blocklist xmlns='urn:xmpp:blocking'/>";
-        self.send(who, &format!("<iq type='get' id='{id}'>{list}</iq>"));
-        self.truth.owe(who, format!("result {id}"));
-        self.truth.seats[who].wants_blocks = true;
     }
 
     fn switch_carbons(&mut self, who: usize) {

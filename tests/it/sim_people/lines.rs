@@ -3,6 +3,7 @@
 use tercet::xmpp::ns;
 
 use super::Sim;
+use super::truth::account_jid;
 use crate::client::{Client, Identity, Item};
 use crate::driver::{Event, Link};
 use crate::matcher::to_text;
@@ -14,9 +15,11 @@ const RESUMPTION_MS: u64 = 310_000;
 impl Sim {
     fn identity(&self, who: usize) -> Identity {
         let seat = &self.truth.seats[who];
+        let jid = account_jid(seat.account);
+        let (user, domain) = jid.split_once('@').expect("an address of an account");
         Identity {
-            user: format!("u{}", seat.account),
-            domain: "localhost".to_owned(),
+            user: user.to_owned(),
+            domain: domain.to_owned(),
             resource: Some(seat.resource.clone()),
             password: "secret".to_owned(),
             mechanism: Mechanism::Plain,

@@ -8,11 +8,15 @@
 //! A seed that fails is printed; the variables are those of `sim`.
 
 mod acts;
+mod archive;
+mod blocks;
 mod bonds;
+mod items;
 mod judge;
 mod lines;
 mod must_happen;
 mod person;
+mod requests;
 mod sights;
 mod truth;
 
@@ -32,6 +36,7 @@ use truth::{Account, Seat, Truth, account_jid};
 /// Seeds that `cargo test` plays.
 const SEEDS_COUNT: u64 = 60;
 const ACTS_PER_SEED: usize = 400;
+const CONFIG: &str = "domains = ['localhost', 'other.example']";
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 100_000;
@@ -88,7 +93,7 @@ impl Sim {
             }
         }
         let accounts = (0..truth.accounts.len()).map(|at| (account_jid(at), "secret".to_owned()));
-        let setup = Setup::new("", accounts.collect(), Some(Folder::new()?))?;
+        let setup = Setup::new(CONFIG, accounts.collect(), Some(Folder::new()?))?;
         let now = Now { mono_ms: 1_000, unix_ms: 1_767_225_600_000 };
         let is_chunked = rng.one_in(2);
         let weather = Weather { rng: Seeded(rng.next()), is_chunked, shut: Vec::new() };

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::archive::{self, Found};
+use super::blocks::bare;
+use super::items::item_of;
 use crate::client::Client;
 use crate::driver::Link;
 
@@ -30,6 +33,13 @@ pub struct Person {
     pub is_mute: bool,
     /// It gets now what was meant for it earlier.
     pub is_lagging: bool,
+    /// Iqs that it has not answered: who asks, and the id.
+    pub questions: Vec<(String, String)>,
+    /// What a query of its archive has brought.
+    pub found: Vec<Found>,
+    pub fin: Option<Element>,
+    /// Under which ids its archive keeps the messages it has got.
+    pub uids: BTreeMap<String, String>,
     /// Numbers of the latest messages by sender.
     latest: BTreeMap<String, u64>,
     /// What is out of order.
@@ -81,6 +91,14 @@ impl Person {
 
     fn read_message(&mut self, message: &Element) {
         let id = message.attr("id").unwrap_or_default();
+        if let Some(found) = archive::found(message) {
+            return self.found.push(found);
+        }
+        let own = bare(message.attr("to").unwrap_or_default());
+        let uid = message.child("stanza-id", ns::SID).filter(|id| id.attr("by") == Some(own));
+        if let Some(uid) = uid.and_then(|uid| uid.attr("id")) {
+            self.uids.insert(id.to_owned(), uid.to_owned());
+        }
         for (way, label) in [("sent", "copy-sent"), ("received", "copy-received")] {
             if let Some(copy) = message.child(way, ns::CARBONS) {
                 let inner = copy.child("forwarded", ns::FORWARD);
@@ -142,17 +160,45 @@ impl Person {
                 self.roster = Some(roster);
                 self.got.push(format!("result {id}"));
             }
+            (Some("get" | "set"), None) if id.starts_with('i') => {
+                self.got.push(format!("iq {id}"));
+                // Who does not acknowledge does not answer either: it may be refused meanwhile.
+                if !self.is_mute {
+                    let from = iq.attr("from").unwrap_or_default();
+                    self.questions.push((from.to_owned(), id.to_owned()));
+                }
+            }
             (Some("set"), None) => {
                 for what in ["block", "unblock"] {
-                    for item in iq.child(what, ns::BLOCKING).iter().flat_map(|b| b.elements()) {
-                        self.got.push(format!("{what} {}", item.attr("jid").unwrap_or_default()));
+                    let Some(change) = iq.child(what, ns::BLOCKING) else { continue };
+                    self.got.extend(jids(change).map(|jid| format!("{what} {jid}")));
+                    if change.elements().next().is_none() {
+                        self.got.push(format!("{what} all"));
                     }
                 }
             }
             (Some("error"), _) => self.got.push(error_label(iq)),
-            _ => self.got.push(format!("result {id}")),
+            _ if iq.child("blocklist", ns::BLOCKING).is_some() => {
+                let list = iq.child("blocklist", ns::BLOCKING).into_iter();
+                let list: Vec<&str> = list.flat_map(jids).collect();
+                self.got.push(format!("blocks {id} {}", list.join(",")));
+            }
+            _ => {
+                if let Some(fin) = iq.child("fin", ns::MAM) {
+                    self.fin = Some(fin.clone());
+                }
+                self.got.push(match item_of(iq) {
+                    Some(text) => format!("item {id} {text}"),
+                    None => format!("result {id}"),
+                });
+            }
         }
     }
+}
+
+/// The addresses of items.
+fn jids(list: &Element) -> impl Iterator<Item = &str> {
+    list.elements().map(|item| item.attr("jid").unwrap_or_default())
 }
 
 fn change(roster: &mut BTreeMap<String, String>, item: &Element) {

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::archive::{Kept, Wishes};
+use super::blocks::BlockList;
 use super::bonds::Bond;
 
-/// Address of an account.
+/// Address of an account: some live at another domain of the same server.
 pub fn account_jid(account: usize) -> String {
-    format!("u{account}@localhost")
+    format!("u{account}@{}", if account % 3 == 2 { "other.example" } else { "localhost" })
 }
 
 /// What a message is addressed to.
@@ -41,6 +43,8 @@ pub struct Letter {
     pub id: String,
     pub from: usize,
     pub to: To,
+    /// What that is written as.
+    pub jid: String,
     pub kind: Kind,
     /// `no-copy` (XEP-0334) or `private` (XEP-0280).
     pub is_private: bool,
@@ -48,15 +52,20 @@ pub struct Letter {
     pub is_storable: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Account {
     pub bonds: BTreeMap<usize, Bond>,
-    pub blocks: BTreeSet<usize>,
+    pub blocks: BlockList,
     /// Ids of messages that are kept, in order.
     pub offline: Vec<String>,
+    pub archive: Vec<Kept>,
+    pub wishes: Wishes,
+    /// What was published last, by node.
+    pub items: BTreeMap<&'static str, String>,
 }
 
 /// A resource, bound or not.
+#[derive(Clone)]
 pub struct Seat {
     pub account: usize,
     pub resource: String,
@@ -104,7 +113,7 @@ impl Seat {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Truth {
     pub accounts: Vec<Account>,
     pub seats: Vec<Seat>,
@@ -114,6 +123,8 @@ pub struct Truth {
     /// Who has been given which message while it was ready, as its own or as a copy: seat, stint,
     /// whether it is a copy.
     given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
+    /// Who has sent which iq that was given to somebody.
+    pub askers: BTreeMap<String, usize>,
     pub tally: BTreeMap<&'static str, u64>,
 }
 
@@ -138,10 +149,6 @@ impl Truth {
         let mut seats = self.bound(account);
         seats.retain(|&seat| self.seats[seat].is_ready());
         seats
-    }
-
-    pub fn has_blocked(&self, who: usize, whom: usize) -> bool {
-        self.accounts[who].blocks.contains(&whom)
     }
 
     pub fn owe(&mut self, seat: usize, label: String) {
@@ -173,7 +180,7 @@ impl Truth {
             To::Ghost | To::Elsewhere => None,
         };
         // XEP-0191 §3.3
-        if other.is_some_and(|other| self.has_blocked(account, other)) {
+        if self.blocks(account, &letter.jid) {
             self.count("sent to who is blocked by the sender");
             if letter.kind != Kind::Error {
                 self.owe(from, format!("error {id} not-acceptable"));
@@ -189,25 +196,32 @@ impl Truth {
                 }
             }
         }
-        match (letter.to, letter.kind) {
-            (To::Ghost, Kind::Headline | Kind::Error) | (To::Elsewhere, Kind::Error) => {}
+        let is_accepted = match (letter.to, letter.kind) {
+            (To::Ghost, Kind::Headline | Kind::Error) | (To::Elsewhere, Kind::Error) => false,
             (To::Ghost, _) => self.refuse(&letter),
-            (To::Elsewhere, _) => self.owe(from, format!("error {id} remote-server-not-found")),
+            (To::Elsewhere, _) => {
+                self.owe(from, format!("error {id} remote-server-not-found"));
+                false
+            }
             _ => self.receive(other.expect("an account of this server"), &letter),
+        };
+        if is_accepted {
+            self.archive(&letter, other);
         }
     }
 
-    fn refuse(&mut self, letter: &Letter) {
+    /// False, since it was not accepted.
+    fn refuse(&mut self, letter: &Letter) -> bool {
         if letter.kind != Kind::Error {
             self.count("messages refused");
             self.owe(letter.from, format!("error {} service-unavailable", letter.id));
         }
+        false
     }
 
-    /// RFC 6121 §8.5.
-    fn receive(&mut self, account: usize, letter: &Letter) {
-        let sender = self.seats[letter.from].account;
-        if self.has_blocked(account, sender) {
+    /// RFC 6121 §8.5; false when it was not accepted.
+    fn receive(&mut self, account: usize, letter: &Letter) -> bool {
+        if self.has_blocked_seat(account, letter.from) {
             self.count("messages from who is blocked");
             let is_heeded = match letter.kind {
                 Kind::Normal | Kind::Chat => true,
@@ -217,7 +231,7 @@ impl Truth {
             if is_heeded {
                 self.refuse(letter);
             }
-            return;
+            return false;
         }
         let addressed = match letter.to {
             To::Seat(seat) if self.seats[seat].is_bound => vec![seat],
@@ -238,7 +252,7 @@ impl Truth {
             }
         }
         if is_kept && !self.keep(account, letter) {
-            return;
+            return false;
         }
         for &seat in &given {
             self.give(seat, "message", &letter.id);
@@ -257,6 +271,7 @@ impl Truth {
                 }
             }
         }
+        true
     }
 
     /// XEP-0160: false when it was refused.
@@ -274,8 +289,7 @@ impl Truth {
     pub fn give_kept(&mut self, seat: usize) {
         let account = self.seats[seat].account;
         for id in std::mem::take(&mut self.accounts[account].offline) {
-            let sender = self.seats[self.letters[&id].from].account;
-            if !self.has_blocked(account, sender) {
+            if !self.has_blocked_seat(account, self.letters[&id].from) {
                 self.count("kept messages given");
                 self.give(seat, "late", &id);
             } else {
@@ -287,9 +301,13 @@ impl Truth {
     /// A seat is no more: what it was owed, or has not acknowledged, goes to others of its user, is
     /// kept, or goes back (XEP-0198 §4, RFC 6121 §8.5). When a resource that has been ready all the
     /// time has it, that is enough; else it may come twice. Copies count while they are wanted.
-    pub fn redeliver(&mut self, account: usize, labels: Vec<String>) {
+    pub fn redeliver(&mut self, seat: usize, labels: Vec<String>) {
+        let account = self.seats[seat].account;
         for label in labels {
             let Some((kind, id)) = label.split_once(' ') else { continue };
+            if kind == "iq" {
+                self.refuse_request(seat, id);
+            }
             if !matches!(kind, "message" | "late") {
                 continue;
             }
@@ -297,7 +315,7 @@ impl Truth {
             if !matches!(letter.kind, Kind::Normal | Kind::Chat) {
                 continue;
             }
-            if self.has_blocked(account, self.seats[letter.from].account) {
+            if self.has_blocked_seat(account, letter.from) {
                 self.refuse(&letter);
                 continue;
             }
