@@ -60,8 +60,8 @@ impl Sim {
         if other >= own { other + 1 } else { other }
     }
 
-    fn send_message(&mut self, who: usize) {
-        let count = if self.rng.one_in(6) { 4 } else { 1 };
+    pub(super) fn send_message(&mut self, who: usize) {
+        let count = if self.rng.one_in(6) && !self.is_terse { 4 } else { 1 };
         let mut text = String::new();
         for _ in 0..count {
             text += &self.one_message(who);
@@ -122,7 +122,7 @@ impl Sim {
         }
     }
 
-    fn announce(&mut self, who: usize) {
+    pub(super) fn announce(&mut self, who: usize) {
         let priority = PRIORITIES[self.rng.below(PRIORITIES.len())];
         self.announce_with(who, priority);
     }
@@ -172,7 +172,7 @@ impl Sim {
         }
     }
 
-    fn say_word(&mut self, who: usize) {
+    pub(super) fn say_word(&mut self, who: usize) {
         let (own, other) = (self.truth.seats[who].account, self.other_account(who));
         let word = WORDS[[0, 0, 0, 1, 1, 1, 2, 3][self.rng.below(8)]];
         let id = self.id("w");
@@ -185,7 +185,7 @@ impl Sim {
         }
     }
 
-    fn change_roster(&mut self, who: usize) {
+    pub(super) fn change_roster(&mut self, who: usize) {
         let (own, other) = (self.truth.seats[who].account, self.other_account(who));
         let (id, jid) = (self.id("s"), account_jid(other));
         let attributes = if self.rng.one_in(2) {

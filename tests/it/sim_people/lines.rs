@@ -190,7 +190,12 @@ impl Sim {
                 Event::Bytes(_, bytes) => self.receive(who, &bytes)?,
                 Event::End(link) => {
                     self.world.end(link);
-                    if !self.is_ending {
+                    if let Some(doom) = &mut self.doom
+                        && self.people[who].has_stream_error
+                    {
+                        doom.ended.push(who);
+                        self.people[who].link = None;
+                    } else if !self.is_ending {
                         return Err(format!("{} is cut", self.truth.seats[who].jid()));
                     }
                 }

@@ -14,6 +14,7 @@ mod bonds;
 mod items;
 mod judge;
 mod lines;
+mod losses;
 mod must_happen;
 mod person;
 mod requests;
@@ -29,6 +30,7 @@ use crate::seeds::{self, Tally};
 use crate::setup::{Folder, Seeded, Setup};
 
 use judge::Before;
+use losses::Doom;
 use must_happen::MUST_HAPPEN;
 use person::Person;
 use truth::{Account, Seat, Truth, account_jid};
@@ -79,6 +81,10 @@ struct Sim {
     /// Numbers ids.
     count: usize,
     is_ending: bool,
+    /// A commit is to be lost.
+    doom: Option<Doom>,
+    /// Messages come one by one.
+    is_terse: bool,
     is_traced: bool,
 }
 
@@ -107,6 +113,8 @@ impl Sim {
             waiting: Vec::new(),
             count: 0,
             is_ending: false,
+            doom: None,
+            is_terse: false,
             is_traced: std::env::var_os("TERCET_SIM_TRACE").is_some(),
         })
     }
@@ -125,9 +133,15 @@ impl Sim {
             self.quiet()?;
             let pause_ms = 1 + self.rng.below(20) as u64;
             self.world.advance_to(self.world.now.mono_ms + pause_ms);
-            if self.rng.one_in(200) {
-                self.restart()?;
+            match self.rng.below(400) {
+                0..2 => self.restart()?,
+                2..4 => self.crash()?,
+                4..14 => self.lose_a_commit()?,
+                _ => {}
             }
+        }
+        if self.rng.one_in(2) {
+            self.crash()?;
         }
         self.leave_nothing()?;
         self.restart()?;
@@ -155,18 +169,23 @@ impl Sim {
             return Err("the server does not exit".to_owned());
         }
         self.truth.unbind_all();
+        self.world.server.storage().commit().map_err(|e| format!("{e:?}"))?;
+        self.truth.count("restarts");
+        self.begin_again()
+    }
+
+    /// Another server on the same data.
+    fn begin_again(&mut self) -> Result<(), String> {
         self.people.iter_mut().for_each(|person| *person = Person::default());
         self.waiting.clear();
+        self.is_ending = false;
         let weather = Weather {
             rng: Seeded(self.rng.next()),
             is_chunked: self.rng.one_in(2),
             shut: Vec::new(),
         };
         let now = self.world.now;
-        self.world.server.storage().commit().map_err(|e| format!("{e:?}"))?;
         self.world = World::new(self.setup.server(now)?, now, weather);
-        self.is_ending = false;
-        self.truth.count("restarts");
         Ok(())
     }
 

@@ -40,6 +40,8 @@ pub struct Person {
     pub fin: Option<Element>,
     /// Under which ids its archive keeps the messages it has got.
     pub uids: BTreeMap<String, String>,
+    /// The server has ended its stream by a fault of its own.
+    pub has_stream_error: bool,
     /// Numbers of the latest messages by sender.
     latest: BTreeMap<String, u64>,
     /// What is out of order.
@@ -60,6 +62,10 @@ impl Person {
     pub fn receive(&mut self, element: &Element) -> Option<String> {
         if element.ns == ns::SM {
             return self.manage(element);
+        }
+        if element.is("error", ns::STREAMS) {
+            self.has_stream_error =
+                element.child("internal-server-error", ns::STREAM_ERRORS).is_some();
         }
         if element.ns != ns::CLIENT {
             return None;
@@ -133,6 +139,10 @@ impl Person {
                 let tag = presence.child("status", ns::CLIENT).map(Element::text);
                 self.seen.insert(from.clone(), tag.unwrap_or_default());
                 self.heard.push((from, true));
+            }
+            // The answer to a probe may be that nobody is there (RFC 6121 §4.3.2).
+            Some("unavailable") if bare(&from) == from => {
+                self.seen.retain(|jid, _| bare(jid) != from);
             }
             Some("unavailable") => {
                 self.seen.remove(&from);

@@ -121,28 +121,36 @@ impl Truth {
 
     /// All sessions are over at once.
     pub fn unbind_all(&mut self) {
+        let all: Vec<usize> = (0..self.seats.len()).collect();
+        self.unbind_some(&all);
+    }
+
+    /// These are: none of them gets what another had not got.
+    pub fn unbind_some(&mut self, seats: &[usize]) {
         let mut lost = Vec::new();
-        for seat in 0..self.seats.len() {
+        for &seat in seats {
             if std::mem::take(&mut self.seats[seat].is_bound) {
                 self.retire(seat);
+                self.shown.retain(|(reader, _), _| *reader != seat);
                 let mut labels = std::mem::take(&mut self.seats[seat].unacknowledged);
                 labels.append(&mut self.seats[seat].due);
                 lost.push((seat, labels));
             }
         }
-        self.shown.clear();
         lost.into_iter().for_each(|(seat, labels)| self.redeliver(seat, labels));
+    }
+
+    /// All are gone, and what was on its way to them.
+    pub fn crash(&mut self) {
+        for seat in &mut self.seats {
+            *seat =
+                Seat { stint: seat.stint + 1, ..Seat::new(seat.account, seat.resource.clone()) };
+        }
+        self.shown.clear();
     }
 
     /// Its session is over.
     pub fn unbind(&mut self, seat: usize) {
-        if !std::mem::take(&mut self.seats[seat].is_bound) {
-            return;
-        }
-        self.retire(seat);
-        self.shown.retain(|(reader, _), _| *reader != seat);
-        let mut lost = std::mem::take(&mut self.seats[seat].unacknowledged);
-        lost.append(&mut self.seats[seat].due);
-        self.redeliver(seat, lost);
+        self.unbind_some(&[seat]);
     }
 }

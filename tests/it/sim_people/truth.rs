@@ -125,6 +125,8 @@ pub struct Truth {
     given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
     /// Who has sent which iq that was given to somebody.
     pub askers: BTreeMap<String, usize>,
+    /// Nothing can be written.
+    pub is_storage_lost: bool,
     pub tally: BTreeMap<&'static str, u64>,
 }
 
@@ -219,6 +221,14 @@ impl Truth {
         false
     }
 
+    /// It was accepted, and nobody can have it any more: an error on its way like any stanza.
+    fn send_back(&mut self, letter: &Letter, why: &str) {
+        if !self.blocks(self.seats[letter.from].account, &letter.jid) {
+            self.count("messages sent back");
+            self.owe(letter.from, format!("error {} {why}", letter.id));
+        }
+    }
+
     /// RFC 6121 §8.5; false when it was not accepted.
     fn receive(&mut self, account: usize, letter: &Letter) -> bool {
         if self.has_blocked_seat(account, letter.from) {
@@ -252,7 +262,7 @@ impl Truth {
             }
         }
         if is_kept && !self.keep(account, letter) {
-            return false;
+            return self.refuse(letter);
         }
         for &seat in &given {
             self.give(seat, "message", &letter.id);
@@ -274,13 +284,11 @@ impl Truth {
         true
     }
 
-    /// XEP-0160: false when it was refused.
+    /// XEP-0160: false when it cannot be.
     fn keep(&mut self, account: usize, letter: &Letter) -> bool {
         if letter.is_storable {
             self.count("messages kept");
             self.accounts[account].offline.push(letter.id.clone());
-        } else {
-            self.refuse(letter);
         }
         letter.is_storable
     }
@@ -316,7 +324,7 @@ impl Truth {
                 continue;
             }
             if self.has_blocked_seat(account, letter.from) {
-                self.refuse(&letter);
+                self.send_back(&letter, "service-unavailable");
                 continue;
             }
             let ready = self.ready(account);
@@ -331,7 +339,13 @@ impl Truth {
                 self.count("undelivered messages that others have");
             } else if ready.is_empty() {
                 self.count("undelivered messages kept");
-                self.keep(account, &letter);
+                if letter.is_storable && self.is_storage_lost {
+                    self.send_back(&letter, "resource-constraint");
+                    continue;
+                }
+                if !self.keep(account, &letter) {
+                    self.send_back(&letter, "service-unavailable");
+                }
             } else {
                 self.count("undelivered messages given to others");
                 ready.iter().for_each(|&seat| self.give(seat, "late", id));
