@@ -20,14 +20,14 @@ pub struct Kept {
 }
 
 /// What an account wants kept.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
     default: Wish,
     /// Whether it is wanted, by the address of the other side.
     listed: BTreeMap<String, bool>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Wish {
     #[default]
     Always,

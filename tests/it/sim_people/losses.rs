@@ -57,8 +57,12 @@ impl Sim {
             self.settle()?;
             let doom = self.doom.take().expect("it was put there");
             if self.world.server.storage().is_read_only() {
-                self.take_back(doom)?;
-                self.settle()?;
+                // Or it was refused: then a commit without anything in it was lost.
+                if self.truth.stored() != doom.before.stored() || !doom.ended.is_empty() {
+                    self.take_back(doom)?;
+                    self.settle()?;
+                }
+                self.truth.is_storage_lost = true;
                 self.judge(&before)?;
                 break;
             }

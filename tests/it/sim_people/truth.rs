@@ -52,7 +52,7 @@ pub struct Letter {
     pub is_storable: bool,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
     pub bonds: BTreeMap<usize, Bond>,
     pub blocks: BlockList,
@@ -133,6 +133,14 @@ pub struct Truth {
 impl Truth {
     pub fn count(&mut self, what: &'static str) {
         *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// What there is in storage.
+    pub fn stored(&self) -> Vec<Account> {
+        let mut accounts = self.accounts.clone();
+        let bonds = accounts.iter_mut().map(|account| &mut account.bonds);
+        bonds.for_each(|bonds| bonds.retain(|_, bond| *bond != Bond::default()));
+        accounts
     }
 
     /// Bound seats of an account.
