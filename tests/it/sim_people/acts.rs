@@ -26,6 +26,10 @@ impl Sim {
             }
             return Ok(());
         }
+        if !self.people[who].questions.is_empty() && self.rng.one_in(4) {
+            self.answer(who);
+            return Ok(());
+        }
         match self.rng.below(100) {
             0..32 => self.send_message(who),
             32..46 => self.announce(who),
@@ -34,10 +38,10 @@ impl Sim {
             54..67 => self.say_word(who),
             67..71 => self.change_roster(who),
             71..75 => self.change_blocks(who),
-            75..78 => self.ask_for_roster(who),
-            78..80 => self.ask_for_blocks(who),
-            80..82 => self.switch_carbons(who),
-            82..86 => self.ask(who),
+            75..77 => self.ask_for_roster(who),
+            77..79 => self.ask_for_blocks(who),
+            79..81 => self.switch_carbons(who),
+            81..86 => self.ask(who),
             86..89 => self.answer(who),
             89 => self.prefer(who),
             90 => self.publish(who),
@@ -112,7 +116,15 @@ impl Sim {
     /// Whom somebody writes to.
     pub(super) fn somebody(&mut self) -> (To, String) {
         let account = self.rng.below(self.truth.accounts.len());
-        let seat = self.rng.below(self.truth.seats.len());
+        let mut seat = self.rng.below(self.truth.seats.len());
+        if self.rng.one_in(5) {
+            // Somebody who does not hear it, or does not say so.
+            let is_silent = |&at: &usize| {
+                let is_away = !self.people[at].is_open() || self.people[at].is_mute;
+                self.truth.seats[at].is_bound && (is_away || self.is_shut(at))
+            };
+            seat = (0..self.people.len()).find(is_silent).unwrap_or(seat);
+        }
         match self.rng.below(20) {
             0..9 => (To::Account(account), account_jid(account)),
             9..16 => (To::Seat(seat), self.truth.seats[seat].jid()),
@@ -173,8 +185,18 @@ impl Sim {
     }
 
     pub(super) fn say_word(&mut self, who: usize) {
-        let (own, other) = (self.truth.seats[who].account, self.other_account(who));
-        let word = WORDS[[0, 0, 0, 1, 1, 1, 2, 3][self.rng.below(8)]];
+        let (own, mut other) = (self.truth.seats[who].account, self.other_account(who));
+        let mut word = WORDS[[0, 0, 0, 1, 1, 1, 2, 3][self.rng.below(8)]];
+        if self.rng.one_in(5) {
+            // One that is not heard.
+            let is_deaf = |&at: &usize| {
+                let bond = self.truth.accounts[own].bonds.get(&at);
+                self.truth.has_blocked(at, own) && bond.is_some_and(|bond| bond.from)
+            };
+            if let Some(deaf) = (0..self.truth.accounts.len()).find(is_deaf) {
+                (other, word) = (deaf, "unsubscribed");
+            }
+        }
         let id = self.id("w");
         let to = account_jid(other);
         self.send(who, &format!("<presence to='{to}' type='{word}' id='{id}'/>"));

@@ -137,7 +137,7 @@ impl Sim {
             return;
         }
         let known: Vec<String> = self.truth.accounts[own].blocks.iter().cloned().collect();
-        let is_blocked = known.is_empty() || self.rng.one_in(3);
+        let is_blocked = known.is_empty() || self.rng.one_in(4);
         let jids = match is_blocked {
             true => self.some_to_block(who),
             false if self.rng.one_in(6) => Vec::new(),
@@ -156,6 +156,14 @@ impl Sim {
     }
 
     fn some_to_block(&mut self, who: usize) -> Vec<String> {
+        // Who waits for an answer.
+        let asker = self.people[who].questions.last().map(|(jid, _)| jid.clone());
+        if let Some(jid) = asker
+            && bare(&jid) != account_jid(self.truth.seats[who].account)
+            && self.rng.one_in(2)
+        {
+            return vec![jid];
+        }
         let other = self.other_account(who);
         let seats: Vec<usize> = (0..self.truth.seats.len())
             .filter(|&seat| self.truth.seats[seat].account == other)

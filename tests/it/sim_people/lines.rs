@@ -33,9 +33,9 @@ impl Sim {
         if self.truth.seats[who].is_bound {
             self.truth.count("resources taken over");
         }
-        self.truth.unbind(who);
         self.waiting.retain(|waiting| *waiting != who);
         let client = Client::login(self.identity(who));
+        self.trace(who, "--", "connects");
         self.people[who].begin(client, link);
         self.flush(who);
         self.settle()?;
@@ -92,6 +92,7 @@ impl Sim {
         self.world.pace.shut.retain(|shut| *shut != link);
         self.world.cut(link);
         if let Some(who) = self.people.iter().position(|p| p.link == Some(link)) {
+            self.trace(who, "--", "cut");
             self.lose(who);
         }
     }

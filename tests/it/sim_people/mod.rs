@@ -36,7 +36,7 @@ use person::Person;
 use truth::{Account, Seat, Truth, account_jid};
 
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 60;
+const SEEDS_COUNT: u64 = 50;
 const ACTS_PER_SEED: usize = 400;
 const CONFIG: &str = "domains = ['localhost', 'other.example']";
 const AN_HOUR_MS: u64 = 3_600_000;
@@ -133,7 +133,7 @@ impl Sim {
             self.quiet()?;
             let pause_ms = 1 + self.rng.below(20) as u64;
             self.world.advance_to(self.world.now.mono_ms + pause_ms);
-            match self.rng.below(400) {
+            match self.rng.below(800) {
                 0..2 => self.restart()?,
                 2..4 => self.crash()?,
                 4..14 => self.lose_a_commit()?,

@@ -111,12 +111,13 @@ impl Truth {
         }
     }
 
-    /// A seat is bound.
+    /// A seat is bound. What comes back of what a session there had not got may come to it.
     pub fn bind(&mut self, seat: usize) {
+        let lost = self.end(seat);
         let fresh = Seat::new(self.seats[seat].account, self.seats[seat].resource.clone());
         let stint = self.seats[seat].stint + 1;
         self.seats[seat] = Seat { is_bound: true, stint, ..fresh };
-        self.shown.retain(|(reader, _), _| *reader != seat);
+        self.redeliver(seat, lost);
     }
 
     /// All sessions are over at once.
@@ -127,17 +128,20 @@ impl Truth {
 
     /// These are: none of them gets what another had not got.
     pub fn unbind_some(&mut self, seats: &[usize]) {
-        let mut lost = Vec::new();
-        for &seat in seats {
-            if std::mem::take(&mut self.seats[seat].is_bound) {
-                self.retire(seat);
-                self.shown.retain(|(reader, _), _| *reader != seat);
-                let mut labels = std::mem::take(&mut self.seats[seat].unacknowledged);
-                labels.append(&mut self.seats[seat].due);
-                lost.push((seat, labels));
-            }
-        }
+        let lost: Vec<_> = seats.iter().map(|&seat| (seat, self.end(seat))).collect();
         lost.into_iter().for_each(|(seat, labels)| self.redeliver(seat, labels));
+    }
+
+    /// A session is over; returns what it had not got.
+    fn end(&mut self, seat: usize) -> Vec<String> {
+        if !std::mem::take(&mut self.seats[seat].is_bound) {
+            return Vec::new();
+        }
+        self.retire(seat);
+        self.shown.retain(|(reader, _), _| *reader != seat);
+        let mut labels = std::mem::take(&mut self.seats[seat].unacknowledged);
+        labels.append(&mut self.seats[seat].due);
+        labels
     }
 
     /// All are gone, and what was on its way to them.
