@@ -36,6 +36,7 @@ impl Sim {
                     .map_err(|why| format!("{} {why}", self.truth.seats[who].jid()))?;
             }
         }
+        self.truth.repeatable.clear();
         Ok(())
     }
 
@@ -56,13 +57,26 @@ impl Sim {
     /// Each of those that were due, and nothing else.
     fn judge_stanzas(&mut self, who: usize) -> Result<(), String> {
         let mut got = std::mem::take(&mut self.people[who].got);
+        got.retain(|label| {
+            let is_again = label
+                .strip_prefix("late ")
+                .is_some_and(|id| self.truth.repeatable.contains(id) && self.truth.has(who, id));
+            !is_again || self.truth.seats[who].due.contains(label)
+        });
         let seat = &mut self.truth.seats[who];
         let mut due = std::mem::take(&mut seat.due);
         if self.people[who].is_mute {
             seat.unacknowledged.extend(got.iter().cloned());
         }
+        let late = |labels: &[String]| -> Vec<String> {
+            labels.iter().filter(|label| label.starts_with("late ")).cloned().collect()
+        };
+        let (got_late, due_late) = (late(&got), late(&due));
         got.sort_unstable();
         due.sort_unstable();
+        if got == due && got_late != due_late {
+            return Err(format!("got in this order {got_late:?}, and not {due_late:?}"));
+        }
         if got == due { Ok(()) } else { Err(format!("got {got:?}, and was to get {due:?}")) }
     }
 

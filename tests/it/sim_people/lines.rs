@@ -105,6 +105,9 @@ impl Sim {
             self.waiting.push(who);
         } else {
             self.truth.count("connections lost");
+            let due = self.truth.seats[who].due.iter();
+            let ids = due.filter_map(|label| label.split_once(' ')).map(|(_, id)| id.to_owned());
+            self.truth.repeatable = ids.collect();
             self.truth.unbind(who);
         }
     }
@@ -151,7 +154,7 @@ impl Sim {
         self.settle()
     }
 
-    fn say_all_handled(&mut self, who: usize) {
+    pub(super) fn say_all_handled(&mut self, who: usize) {
         let person = &mut self.people[who];
         person.is_mute = false;
         let answer = format!("<a xmlns='{}' h='{}'/>", ns::SM, person.handled);

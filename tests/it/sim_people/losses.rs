@@ -32,6 +32,11 @@ impl Sim {
             if self.truth.seats[who].is_bound && !self.people[who].is_open() {
                 self.resume(who)?;
             }
+            // Which of several sessions of somebody would be the last to end, nobody can tell.
+            let account = self.truth.seats[who].account;
+            if self.people[who].is_mute && self.truth.bound(account).len() > 1 {
+                self.say_all_handled(who);
+            }
             self.quiet()?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use tercet::xmpp::ns;
 use super::archive::{self, Found};
 use super::blocks::bare;
 use super::items::item_of;
+use super::truth::number;
 use crate::client::Client;
 use crate::driver::Link;
 
@@ -125,7 +126,7 @@ impl Person {
         }
         self.got.push(format!("message {id}"));
         let from = message.attr("from").unwrap_or_default().to_owned();
-        let number = id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+        let number = number(id);
         let latest = self.latest.insert(from.clone(), number);
         if latest.is_some_and(|latest| latest >= number) {
             self.trouble = Some(format!("{id} of {from} comes after {latest:?}"));

@@ -125,6 +125,9 @@ pub struct Truth {
     given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
     /// Who has sent which iq that was given to somebody.
     pub askers: BTreeMap<String, usize>,
+    /// Messages that may come to somebody once more: of an outbox it is known only since when
+    /// something waits in it, not since when each.
+    pub repeatable: BTreeSet<String>,
     /// Nothing can be written.
     pub is_storage_lost: bool,
     pub tally: BTreeMap<&'static str, u64>,
@@ -292,6 +295,12 @@ impl Truth {
         true
     }
 
+    /// A seat has a message, as its own, since it was last ready.
+    pub fn has(&self, seat: usize, id: &str) -> bool {
+        let stint = self.seats[seat].stint;
+        self.given.get(id).is_some_and(|holders| holders.contains(&(seat, stint, false)))
+    }
+
     /// XEP-0160: false when it cannot be.
     fn keep(&mut self, account: usize, letter: &Letter) -> bool {
         if letter.is_storable {
@@ -304,7 +313,10 @@ impl Truth {
     /// A seat is ready for messages: what was kept is given to it, and to nobody else.
     pub fn give_kept(&mut self, seat: usize) {
         let account = self.seats[seat].account;
-        for id in std::mem::take(&mut self.accounts[account].offline) {
+        let mut kept = std::mem::take(&mut self.accounts[account].offline);
+        // By the time when they were accepted.
+        kept.sort_by_key(|id| number(id));
+        for id in kept {
             if !self.has_blocked_seat(account, self.letters[&id].from) {
                 self.count("kept messages given");
                 self.give(seat, "late", &id);
@@ -360,6 +372,11 @@ impl Truth {
             }
         }
     }
+}
+
+/// Ids are numbered in the order that messages are sent.
+pub fn number(id: &str) -> u64 {
+    id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or_default()
 }
 
 /// XEP-0280 §6.1; every message here has a body.
