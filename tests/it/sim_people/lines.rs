@@ -105,9 +105,7 @@ impl Sim {
             self.waiting.push(who);
         } else {
             self.truth.count("connections lost");
-            let due = self.truth.seats[who].due.iter();
-            let ids = due.filter_map(|label| label.split_once(' ')).map(|(_, id)| id.to_owned());
-            self.truth.repeatable = ids.collect();
+            self.truth.note_repeatable(who);
             self.truth.unbind(who);
         }
     }

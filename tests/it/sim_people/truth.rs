@@ -82,6 +82,9 @@ pub struct Seat {
     pub directed: BTreeSet<String>,
     /// What must come.
     pub due: Vec<String>,
+    /// Messages that may come once more: of an outbox it is known only since when something waits
+    /// in it, not since when each. So it may seem that this seat was not ready yet.
+    pub repeatable: BTreeSet<String>,
     /// What has come, and was not acknowledged though it should be (XEP-0198).
     pub unacknowledged: Vec<String>,
 }
@@ -100,6 +103,7 @@ impl Seat {
             has_carbons: false,
             directed: BTreeSet::new(),
             due: Vec::new(),
+            repeatable: BTreeSet::new(),
             unacknowledged: Vec::new(),
         }
     }
@@ -125,9 +129,6 @@ pub struct Truth {
     given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
     /// Who has sent which iq that was given to somebody.
     pub askers: BTreeMap<String, usize>,
-    /// Messages that may come to somebody once more: of an outbox it is known only since when
-    /// something waits in it, not since when each.
-    pub repeatable: BTreeSet<String>,
     /// Nothing can be written.
     pub is_storage_lost: bool,
     pub tally: BTreeMap<&'static str, u64>,
@@ -295,10 +296,17 @@ impl Truth {
         true
     }
 
-    /// A seat has a message, as its own, since it was last ready.
-    pub fn has(&self, seat: usize, id: &str) -> bool {
-        let stint = self.seats[seat].stint;
-        self.given.get(id).is_some_and(|holders| holders.contains(&(seat, stint, false)))
+    /// A seat whose output waits is about to go: see [`Seat::repeatable`].
+    pub fn note_repeatable(&mut self, gone: usize) {
+        let due = self.seats[gone].due.iter();
+        let ids = due.filter_map(|label| label.split_once(' ')).map(|(_, id)| id.to_owned());
+        let ids: Vec<String> = ids.collect();
+        for seat in self.bound(self.seats[gone].account) {
+            let holder = (seat, self.seats[seat].stint, false);
+            let has = |id: &&String| self.given.get(*id).is_some_and(|all| all.contains(&holder));
+            let held: Vec<String> = ids.iter().filter(has).cloned().collect();
+            self.seats[seat].repeatable.extend(held);
+        }
     }
 
     /// XEP-0160: false when it cannot be.
