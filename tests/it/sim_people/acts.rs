@@ -82,7 +82,7 @@ impl Sim {
             7 => Kind::Error,
             _ => Kind::Chat,
         };
-        let (to, jid) = self.somebody();
+        let (to, jid) = self.somebody(who);
         let id = self.id(if kind == Kind::Error { "e" } else { "m" });
         let hints = ["", "", "", "no-store", "no-copy"][self.rng.below(5)];
         let hint = match hints {
@@ -114,8 +114,15 @@ impl Sim {
     }
 
     /// Whom somebody writes to.
-    pub(super) fn somebody(&mut self) -> (To, String) {
-        let account = self.rng.below(self.truth.accounts.len());
+    pub(super) fn somebody(&mut self, who: usize) -> (To, String) {
+        let mut account = self.rng.below(self.truth.accounts.len());
+        if self.rng.one_in(8) {
+            // Somebody who is away, and has blocked who writes.
+            let is_deaf = |&at: &usize| {
+                self.truth.bound(at).is_empty() && self.truth.has_blocked_seat(at, who)
+            };
+            account = (0..self.truth.accounts.len()).find(is_deaf).unwrap_or(account);
+        }
         let mut seat = self.rng.below(self.truth.seats.len());
         if self.rng.one_in(5) {
             // Somebody who does not hear it, or does not say so.

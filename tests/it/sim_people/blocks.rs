@@ -1,5 +1,5 @@
-//! Block lists as they must be: XEP-0191, stated once more. A list has bare addresses, full ones and
-//! domains (§6); what it covers neither comes nor goes.
+//! Block lists as they must be: XEP-0191, stated once more. A list has bare addresses, full ones
+//! and domains (§6); what it covers neither comes nor goes.
 
 use std::collections::BTreeSet;
 
@@ -163,6 +163,14 @@ impl Sim {
             && self.rng.one_in(2)
         {
             return vec![jid];
+        }
+        // One of those that it sees, or that see it.
+        let own = self.truth.seats[who].account;
+        let pairs = self.truth.shown.keys().filter(|(one, other)| *one == who || *other == who);
+        let known = pairs.map(|(one, other)| if *one == who { *other } else { *one });
+        let known: Vec<usize> = known.filter(|at| self.truth.seats[*at].account != own).collect();
+        if !known.is_empty() && self.rng.one_in(2) {
+            return vec![self.truth.seats[known[self.rng.below(known.len())]].jid()];
         }
         let other = self.other_account(who);
         let seats: Vec<usize> = (0..self.truth.seats.len())

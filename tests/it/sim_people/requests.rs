@@ -60,7 +60,7 @@ impl Truth {
 
 impl Sim {
     pub(super) fn ask(&mut self, who: usize) {
-        let (to, jid) = self.somebody();
+        let (to, jid) = self.somebody(who);
         let id = self.id("i");
         let what = if self.rng.one_in(4) { What::Items } else { What::Unknown };
         let (kind, payload) = match what {
