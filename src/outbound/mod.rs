@@ -350,13 +350,23 @@ impl Outboxes {
         self.handler += 1;
     }
 
-    /// The handler has written to storage: what it pushed depends on the commit of this turn.
-    pub fn taint_handler(&mut self) {
+    /// The handler has written to storage, or may have read what an earlier one wrote: what it
+    /// pushed depends on the commit of this turn. So does the stream of `origin`, whose input it
+    /// was, when there is anything to lose: who is told nothing takes it for done all the same.
+    pub fn taint_handler(&mut self, origin: Option<SessionId>, has_written: bool) {
         for index in self.handler_start..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
                 outbox.tainted_at.get_or_insert(outbox.handler.1);
             }
+        }
+        let has_pushed = self.handler_start < self.turn.len();
+        if let Some(id) = origin.filter(|_| has_written || has_pushed)
+            && let Some(outbox) = self.get_mut(id)
+        {
+            let end = outbox.end();
+            outbox.tainted_at.get_or_insert(end);
+            self.turn.push(id);
         }
     }
 

@@ -71,7 +71,7 @@ impl Server {
         let tagged = tagged.filter(|resource| account.with_resource(resource).is_ok());
         let full_jid = self.take_resource(id, tagged.as_ref().unwrap_or(&own))?;
         // What is said of the archive rests on what others may have written in this turn.
-        self.chain_is_free = false;
+        self.chain.is_free = false;
         let mut bound = Element::new("bound", ns::BIND2);
         if let Some(metadata) = self.im.archive_metadata(&mut self.cx, account) {
             bound.push(metadata);
@@ -109,7 +109,7 @@ impl Server {
             let resource = full_jid.and_then(Jid::resource).unwrap_or_default();
             let made = resource.rsplit_once('/').map_or(resource, |(_, made)| made);
             if made == own {
-                self.chain_is_free = false;
+                self.chain.is_free = false;
                 self.end_stream(id, Some(StreamCondition::Conflict.into()));
             }
         }
