@@ -40,6 +40,7 @@ use crate::allowance::Allowances;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
+use crate::storage::ArchiveWish;
 use crate::xml::Element;
 use crate::xmpp::{
     BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
@@ -149,38 +150,10 @@ pub const ROUTES: &[Route] = &[
     mam("metadata", IqType::Get, archive::handle_metadata),
     mam("prefs", IqType::Get, archive_prefs::handle_get),
     mam("prefs", IqType::Set, archive_prefs::handle_set),
-    Route {
-        ns: ns::VCARD_TEMP,
-        name: "vCard",
-        kind: IqType::Get,
-        askers: Askers::Anyone,
-        feature: Some(ns::VCARD_TEMP),
-        handler: vcard::handle_get,
-    },
-    Route {
-        ns: ns::VCARD_TEMP,
-        name: "vCard",
-        kind: IqType::Set,
-        askers: Askers::Anyone,
-        feature: Some(ns::VCARD_TEMP),
-        handler: vcard::handle_set,
-    },
-    Route {
-        ns: ns::PRIVATE,
-        name: "query",
-        kind: IqType::Get,
-        askers: Askers::Anyone,
-        feature: Some(ns::PRIVATE),
-        handler: private::handle_get,
-    },
-    Route {
-        ns: ns::PRIVATE,
-        name: "query",
-        kind: IqType::Set,
-        askers: Askers::Anyone,
-        feature: Some(ns::PRIVATE),
-        handler: private::handle_set,
-    },
+    document(ns::VCARD_TEMP, "vCard", IqType::Get, vcard::handle_get),
+    document(ns::VCARD_TEMP, "vCard", IqType::Set, vcard::handle_set),
+    document(ns::PRIVATE, "query", IqType::Get, private::handle_get),
+    document(ns::PRIVATE, "query", IqType::Set, private::handle_set),
     Route {
         ns: ns::CARBONS,
         name: "enable",
@@ -230,6 +203,10 @@ pub const ROUTES: &[Route] = &[
 
 const fn mam(name: &'static str, kind: IqType, handler: Handler) -> Route {
     Route { ns: ns::MAM, name, kind, askers: Askers::Anyone, feature: None, handler }
+}
+
+const fn document(ns: &'static str, name: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns, name, kind, askers: Askers::Anyone, feature: Some(ns), handler }
 }
 
 const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
@@ -304,6 +281,8 @@ struct Account {
     avatar: Option<Option<Box<str>>>,
     /// `cx.blocks` holds its list, when it blocks anybody.
     knows_blocks: bool,
+    /// What of its messages it wants archived; read when there first is one.
+    archive_wish: Option<ArchiveWish>,
     /// What errors may answer, while a session wants copies.
     answerable: carbons::Answerable,
 }
@@ -445,10 +424,11 @@ impl Im {
         *self = Self { features_elsewhere, departures, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached contacts and block lists are read again.
+    /// Storage lost this turn's writes: what is kept of it is read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
         self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
+            account.archive_wish = None;
             account.avatar = None;
             account.contacts = None;
         }

@@ -52,7 +52,7 @@ pub use archive::{
     ArchiveFilter, ArchiveOwner, ArchivePage, ArchiveSlice, ArchivedAuthor, ArchivedMessage,
     Retention,
 };
-pub use chats::{ArchivePreferences, ChatMessage, LastSeen};
+pub use chats::{ArchivePreferences, ArchiveWish, ChatMessage, LastSeen};
 pub use fault::Fault;
 pub use folder::{DataFolder, FolderError};
 pub use graves::Grave;
