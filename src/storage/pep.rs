@@ -11,6 +11,7 @@ mod people;
 use rusqlite::{Row, params};
 
 use super::rooms::{key, one_row};
+use super::values::stored_jid;
 use super::{Storage, StorageError};
 use crate::xmpp::BareJid;
 
@@ -115,13 +116,63 @@ impl Storage {
 
     /// The nodes of an account, by name.
     pub fn pep_nodes(&mut self, account: &BareJid) -> Result<Vec<PepNode>, StorageError> {
-        self.read_all(
+        self.pep_nodes_named(account, |_| true)
+    }
+
+    /// Those with the names that are wanted.
+    pub fn pep_nodes_named(
+        &mut self,
+        account: &BareJid,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<PepNode>, StorageError> {
+        let mut nodes = Vec::new();
+        self.read_some(
             "SELECT n.id, n.name, n.config, n.created_unix_ms
              FROM pep_node n JOIN account a ON a.id = n.account
              WHERE a.domain = ?1 AND a.local = ?2 ORDER BY n.name",
             key(account),
-            node,
-        )
+            |row| {
+                if is_wanted(row.get_ref(1)?.as_str()?) {
+                    nodes.push(node(row)?);
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(nodes)
+    }
+
+    /// The same of every account here whose presence `account` sees, by address.
+    pub fn pep_nodes_of_contacts(
+        &mut self,
+        account: &BareJid,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(BareJid, Vec<PepNode>)>, StorageError> {
+        let mut found: Vec<(BareJid, Vec<PepNode>)> = Vec::new();
+        self.read_some(
+            "SELECT n.id, n.name, n.config, n.created_unix_ms, r.jid
+             FROM account me JOIN roster r ON r.account = me.id
+             JOIN account a ON a.domain = substr(r.jid, instr(r.jid, '@') + 1)
+                                 AND a.local = substr(r.jid, 1, instr(r.jid, '@') - 1)
+             JOIN pep_node n ON n.account = a.id
+             WHERE me.domain = ?1 AND me.local = ?2 AND r.subscription IN ('to', 'both')
+             ORDER BY r.jid, n.name",
+            key(account),
+            |row| {
+                if !is_wanted(row.get_ref(1)?.as_str()?) {
+                    return Ok(true);
+                }
+                let contact = row.get_ref(4)?.as_str()?;
+                if found.last().is_none_or(|(last, _)| last.as_str() != contact) {
+                    let Some(contact) = stored_jid(contact) else { return Ok(true) };
+                    found.push((contact, Vec::new()));
+                }
+                if let Some((_, nodes)) = found.last_mut() {
+                    nodes.push(node(row)?);
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(found)
     }
 
     /// What the nodes of an account take.
