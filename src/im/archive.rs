@@ -118,7 +118,7 @@ impl Im {
         stanza: &mut Stanza,
         tell: impl FnOnce(&mut Self, &mut Cx, &Stanza),
     ) -> Result<(), StanzaError> {
-        let Some(record) = self.sessions.get(&session) else { return Ok(()) };
+        let Some(record) = self.sessions.get(session) else { return Ok(()) };
         let wish = wish_of(&mut self.accounts, cx, &record.account)?;
         let id = chats::keep_sent(cx, &record.account, wish, stanza)?;
         let children_count = stanza.children.len();

@@ -32,7 +32,7 @@ pub(super) fn handle_list(
         list.push(Element::new("item", ns::BLOCKING).with_attr("jid", jid));
     }
     let session = im.session_at(&request.stanza.from);
-    if let Some(session) = session.and_then(|session| im.sessions.get_mut(&session)) {
+    if let Some(session) = session.and_then(|session| im.sessions.get_mut(session)) {
         session.wants_blocks = true;
     }
     Ok(Some(list))
@@ -161,7 +161,7 @@ impl Im {
         session: SessionId,
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
-        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(&session)) else {
+        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(session)) else {
             return Ok(());
         };
         let account = session.account.clone();
@@ -277,7 +277,7 @@ impl Im {
     /// So does whoever has directed presence of one of its sessions, and is blocked by now.
     fn hide_from_directed(&mut self, cx: &mut Cx, account: &BareJid) {
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
-        for id in ids {
+        for &id in ids {
             let session = self.sessions.get_mut(id).expect("accounts hold bound sessions");
             let blocks = &cx.blocks;
             let (gone, kept) = std::mem::take(&mut session.directed)

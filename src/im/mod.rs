@@ -38,7 +38,7 @@ use bytes::Bytes;
 
 use crate::allowance::Allowances;
 use crate::cx::Cx;
-use crate::ids::{SessionId, Target};
+use crate::ids::{BySession, SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
 use crate::storage::ArchiveWish;
 use crate::xml::Element;
@@ -220,7 +220,7 @@ pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 /// The accounts that are connected.
 #[derive(Default)]
 pub struct Im {
-    sessions: HashMap<SessionId, Session>,
+    sessions: BySession<Session>,
     /// Invariant: holds exactly the `full_jid` of each of `sessions`.
     addresses: HashMap<Jid, SessionId>,
     /// Invariant: an account is here while it has sessions.
@@ -284,7 +284,7 @@ struct Account {
     /// What of its messages it wants archived; read when there first is one.
     archive_wish: Option<ArchiveWish>,
     /// What errors may answer, while a session wants copies.
-    answerable: carbons::Answerable,
+    answerable: Option<Box<carbons::Answerable>>,
 }
 
 impl Im {
@@ -306,7 +306,7 @@ impl Im {
         session: SessionId,
         full_jid: &Jid,
     ) -> Result<(), StanzaError> {
-        assert!(!self.sessions.contains_key(&session), "a session is bound once");
+        assert!(self.sessions.get(session).is_none(), "a session is bound once");
         assert!(!self.addresses.contains_key(full_jid), "the older session has been ended");
         let account = full_jid.to_bare();
         let sessions_max = cx.config.limits.sessions_per_account;
@@ -387,7 +387,7 @@ impl Im {
     /// forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
         let contacts = self.audience(cx, session);
-        let Some(record) = self.sessions.remove(&session) else { return };
+        let Some(record) = self.sessions.remove(session) else { return };
         self.addresses.remove(&record.full_jid);
         self.caps.forget(session);
         if let Some(account) = self.accounts.get_mut(&record.account) {
@@ -408,7 +408,7 @@ impl Im {
     pub fn shut_down(&mut self, cx: &mut Cx, ids: &[SessionId]) {
         for &session in ids {
             let contacts = self.audience(cx, session);
-            if let Some(record) = self.sessions.get(&session) {
+            if let Some(record) = self.sessions.get(session) {
                 self.say_farewell(cx, record, &contacts);
             }
         }
@@ -416,7 +416,7 @@ impl Im {
         let sessions = std::mem::take(&mut self.sessions);
         self.accounts.clear();
         for &id in ids {
-            let Some(Session { account, presence, .. }) = sessions.get(&id) else { continue };
+            let Some(Session { account, presence, .. }) = sessions.get(id) else { continue };
             self.note_departure(cx, account, id, presence.is_some(), None);
         }
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
@@ -466,7 +466,7 @@ impl Im {
         account: &BareJid,
     ) -> impl Iterator<Item = (SessionId, &Session)> + use<'_> {
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
-        ids.iter().map(|&id| (id, self.sessions.get(&id).expect("accounts hold bound sessions")))
+        ids.iter().map(|&id| (id, self.sessions.get(id).expect("accounts hold bound sessions")))
     }
 
     /// Those of an account's sessions that are available.

@@ -61,7 +61,7 @@ impl Im {
         let message = message(cx, account, node, event);
         let envelope = Envelope::new(&message);
         for id in audience.sessions {
-            if let Some(session) = self.sessions.get(&id) {
+            if let Some(session) = self.sessions.get(id) {
                 cx.out.push_envelope(id, &envelope, &session.to);
             }
         }
@@ -132,7 +132,7 @@ impl Im {
             let mut listeners = self.listeners(contact, &node.name);
             if !listeners.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
                 listeners.retain(|&id| {
-                    let full_jid = self.sessions.get(&id).map(|session| session.full_jid.clone());
+                    let full_jid = self.sessions.get(id).map(|session| session.full_jid.clone());
                     full_jid.is_some_and(|jid| self.pep_may_tell(cx, account, &jid))
                 });
                 audience.sessions.extend(listeners);
@@ -181,7 +181,7 @@ impl Im {
         id: SessionId,
         nodes: &[&str],
     ) -> Result<(), StanzaError> {
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let listener = session.account.clone();
         let is_wanted = |name: &str| nodes.contains(&name);
         let mut bytes_left = greeting_bytes(cx);
@@ -223,7 +223,7 @@ impl Im {
         nodes: &[PepNode],
         bytes_left: &mut usize,
     ) -> Result<(), StanzaError> {
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let (listener, full_jid) = (session.account.clone(), session.full_jid.clone());
         if nodes.is_empty() || !self.pep_may_tell(cx, account, &full_jid) {
             return Ok(());
@@ -243,7 +243,7 @@ impl Im {
                 return Ok(());
             }
             *bytes_left -= envelope.len();
-            if let Some(session) = self.sessions.get(&id) {
+            if let Some(session) = self.sessions.get(id) {
                 cx.out.push_envelope(id, &envelope, &session.to);
             }
         }
