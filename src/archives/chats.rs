@@ -6,8 +6,8 @@
 //! more than a moment: see [`MEANINGFUL`]. Chat states alone are not, nor are errors, headlines and
 //! what is said in rooms: rooms have archives of their own. `<no-store/>` and
 //! `<no-permanent-store/>` keep a message out, but no retraction (XEP-0424 §5): else those who were
-//! away would keep what it takes back. And each account says with whom (XEP-0441): storage knows it,
-//! and whoever comes here may know enough of it already not to ask.
+//! away would keep what it takes back. And each account says with whom (XEP-0441):
+//! storage knows it, and whoever comes here may know enough of it already not to ask.
 //!
 //! A message to oneself is kept once, as received.
 
