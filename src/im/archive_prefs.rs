@@ -42,5 +42,9 @@ pub(super) fn handle_set(
     let rows = preferences.always.len() + preferences.never.len();
     im.allowances.charge(&request.account, DEAR_ROW * (1 + rows), cx.now);
     cx.storage.archive_preferences_put(&request.account, &preferences)?;
+    // To be read when the handler has succeeded.
+    if let Some(account) = im.accounts.get_mut(&request.account) {
+        account.archive_wish = None;
+    }
     Ok(Some(to_element(&preferences)))
 }

@@ -32,7 +32,7 @@ pub(super) fn handle_list(
         list.push(Element::new("item", ns::BLOCKING).with_attr("jid", jid));
     }
     let session = im.session_at(&request.stanza.from);
-    if let Some(session) = session.and_then(|session| im.sessions.get_mut(&session)) {
+    if let Some(session) = session.and_then(|session| im.sessions.get_mut(session)) {
         session.wants_blocks = true;
     }
     Ok(Some(list))
@@ -165,7 +165,7 @@ impl Im {
         session: SessionId,
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
-        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(&session)) else {
+        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(session)) else {
             return Ok(());
         };
         let account = session.account.clone();
@@ -290,7 +290,7 @@ impl Im {
         let resources = items.iter().filter(|jid| !jid.is_bare() && !before.covers(account, jid));
         let resources: Vec<&Jid> = resources.collect();
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
-        for id in ids {
+        for &id in ids {
             let session = self.sessions.get_mut(id).expect("accounts hold bound sessions");
             let blocks = &cx.blocks;
             let (gone, kept) = std::mem::take(&mut session.directed)

@@ -129,7 +129,7 @@ impl Im {
             return;
         };
         let hash = Hash { function: function.to_owned(), ver: ver.to_owned() };
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         let is_same = session.interests.as_ref().is_some_and(|own| own.hash == hash);
         if is_same || self.caps.asked.get(&id).is_some_and(|asked| asked.hash == hash) {
             return;
@@ -194,7 +194,7 @@ impl Im {
     /// From now on a session listens to these nodes; it is sent the last items of those that it
     /// has not listened to before.
     fn take_interests(&mut self, cx: &mut Cx, id: SessionId, interests: Rc<Interests>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let previous = session.interests.replace(Rc::clone(&interests));
         let is_new = |node: &&str| previous.as_ref().is_none_or(|previous| !previous.has(node));
         let nodes: Vec<_> = interests.nodes().into_iter().filter(is_new).collect();

@@ -100,7 +100,7 @@ impl Im {
 
     /// Gives a session the oldest of what was kept. True: there is more for it, later.
     fn give_slice(&mut self, cx: &mut Cx, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get(&id) else { return false };
+        let Some(session) = self.sessions.get(id) else { return false };
         if session.presence.as_ref().is_none_or(|presence| presence.priority < 0) {
             return false;
         }

@@ -70,8 +70,8 @@ impl Envelope {
 
     /// Characters of the stanza without its `to`.
     pub fn chars_count(&self) -> usize {
-        let starts_char = |byte: &&u8| **byte & 0xC0 != 0x80;
-        self.head.iter().chain(self.tail.iter()).filter(starts_char).count()
+        let count = |bytes: &[u8]| bytes.iter().filter(|&byte| byte & 0xC0 != 0x80).count();
+        count(&self.head) + count(&self.tail)
     }
 
     /// The stanza without its `to`.

@@ -9,7 +9,7 @@ use crate::stream::sasl::login::Granted;
 use crate::stream::sasl::profile;
 use crate::xml::Element;
 use crate::xml::writer::write_element;
-use crate::xmpp::{BareJid, Jid, StanzaError, StreamCondition, ns};
+use crate::xmpp::{BareJid, Jid, StanzaError, StreamCondition, hex, ns};
 
 use super::Server;
 use super::session::xml_limits;
@@ -98,7 +98,7 @@ impl Server {
         };
         let name = [account.as_str().as_bytes(), &[0], client.as_bytes()].concat();
         let digest = ScramHash::Sha256.hmac(&secret, &name);
-        digest[..RESOURCE_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&digest[..RESOURCE_BYTES])
     }
 
     /// Ends the earlier sessions of the same client (XEP-0386 §3.2): they are known by the part of

@@ -276,7 +276,7 @@ impl Server {
         let address = session.address;
         let (now_ms, limits) = (self.cx.now.mono_ms, &self.cx.config.limits);
         let what = Counted::Registrations;
-        let invitation = session.invitation;
+        let invitation = session.invitation.clone();
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
@@ -296,7 +296,7 @@ impl Server {
             }
             Some("set") => {
                 self.addresses.count(now_ms, address, what);
-                self.register_invited(id, &domain, iq, invitation.as_ref())
+                self.register_invited(id, &domain, iq, invitation.as_deref())
             }
             _ => iq::register::handle_unauthenticated(&mut self.cx, &domain, iq, None)
                 .map(|answer| answer.payload),

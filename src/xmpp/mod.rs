@@ -10,6 +10,7 @@ pub mod delay;
 pub mod disco;
 mod domain;
 pub mod error;
+pub mod hex;
 pub mod jid;
 pub mod mam;
 pub mod ns;

@@ -119,6 +119,18 @@ impl PepConfig {
         toml::to_string(self).expect("a configuration is a flat table of plain values")
     }
 
+    /// The same of many nodes, one after the other: most have the same text.
+    pub(super) fn from_texts() -> impl FnMut(&str, &str) -> Self {
+        let mut last: Option<(String, Self)> = None;
+        move |node, text| match &last {
+            Some((known, config)) if known == text => config.clone(),
+            _ => {
+                let config = Self::from_text(node, text);
+                last.insert((text.to_owned(), config)).1.clone()
+            }
+        }
+    }
+
     /// A configuration as it was stored. One that cannot be read lets nobody but the owner in.
     pub(super) fn from_text(node: &str, text: &str) -> Self {
         toml::from_str(text).unwrap_or_else(|error| {
