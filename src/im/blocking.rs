@@ -308,8 +308,10 @@ impl Im {
     /// Somebody who may see the user sees it again (§3.4); but not a session here that is not
     /// available, as it is with what is broadcast.
     fn show_to(&self, cx: &mut Cx, account: &BareJid, targets: &[Jid]) {
-        let is_away =
-            |jid| self.session_at(jid).is_some_and(|id| self.sessions[&id].presence.is_none());
+        let is_away = |jid| {
+            let session = self.session_at(jid).and_then(|id| self.sessions.get(id));
+            session.is_some_and(|session| session.presence.is_none())
+        };
         let targets: Vec<&Jid> = targets.iter().filter(|jid| !is_away(jid)).collect();
         if targets.is_empty() {
             return;
