@@ -3,6 +3,7 @@
 //! with that flaw. Rows that are about other servers come with federation.
 
 mod features;
+mod federation;
 mod input;
 mod logins;
 mod occupants;
