@@ -461,6 +461,7 @@ impl Server {
             outgoing.given_ms = now_ms;
             self.ask_for_acks(id);
         }
+        self.incoming_was_given(id);
     }
 
     /// An element of the stream itself.

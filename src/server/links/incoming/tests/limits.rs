@@ -132,7 +132,6 @@ fn who_does_not_show_who_it_is_must_go() {
     twice(plain, |world| {
         let peer = world.accept();
         world.turn(peer, OPEN);
-        world.turn(peer, KEY);
         world.pass(29_000);
         assert_eq!(world.finish_turn(peer), "");
         world.pass(1_000);
