@@ -8,6 +8,7 @@
 //! closes. Whatever a link has not written, or the other side has not acknowledged, goes back to
 //! the queues, or to who sent it.
 
+mod accept;
 mod acks;
 mod asking;
 mod bounce;
@@ -26,7 +27,7 @@ mod tests;
 use std::net::IpAddr;
 
 use crate::cx::{Action, Now};
-use crate::ids::{ConnId, Door, SessionId, Target};
+use crate::ids::{ConnId, SessionId, Target};
 use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
 use crate::xml::{Element, StreamEvent, StreamParser};
@@ -35,7 +36,7 @@ use crate::xmpp::{
 };
 
 use super::edge::{self, Edge};
-use super::limits::{ByteBucket, Counted};
+use super::limits::ByteBucket;
 use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
@@ -105,52 +106,6 @@ pub(super) struct Link {
 }
 
 impl Server {
-    /// A server or a component has connected; `false`: refuse it (limits), close it at once and do
-    /// not name it again. With `direct_tls` the server waits for [`Self::handle_tls`] first.
-    pub fn handle_accept_link(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        door: Door,
-        address: IpAddr,
-        direct_tls: bool,
-    ) -> bool {
-        self.cx.now = now;
-        let part = match door {
-            // Phase 1: the doors are closed, but for servers.
-            Door::Components if self.drain.has_begun() => return false,
-            Door::Components => Part::Attached(Box::default()),
-            Door::Clients | Door::Servers => Part::Incoming(Box::default()),
-        };
-        // DESIGN.md §8, phase 1: a server that is shutting down is still asked to verify keys.
-        let is_counted = !self.drain.has_begun();
-        let limits = &self.cx.config.limits;
-        let handshakes = Counted::Handshakes;
-        let is_busy =
-            direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes);
-        if is_busy || self.has_strangers_enough() {
-            log::debug!("connection refused: address={address} reason=limit");
-            return false;
-        }
-        if is_counted && !self.addresses.connect(limits, now.mono_ms, address) {
-            log::debug!("connection refused: address={address} reason=limit");
-            return false;
-        }
-        if direct_tls {
-            self.addresses.count(now.mono_ms, address, handshakes);
-        }
-        let hold = if direct_tls { Hold::Tls } else { Hold::None };
-        let id = self.open_link(address, part, hold);
-        if let Some(mut link) = self.links.remove(id) {
-            link.conn = Some(conn);
-            link.is_counted = is_counted;
-            self.links.insert(link);
-        }
-        self.count_in_stranger(id);
-        self.set_link_timer(id);
-        true
-    }
-
     /// A new link without a connection.
     fn open_link(&mut self, address: IpAddr, part: Part, hold: Hold) -> SessionId {
         let id = self.cx.out.open();
@@ -270,7 +225,8 @@ impl Server {
             let is_broken = event.is_err();
             self.begin_chain();
             // Until then nothing of it rests on what others have written in this turn.
-            self.chain_is_free = is_stranger;
+            self.chain.is_free = is_stranger;
+            self.chain.origin = Some(id);
             if let Err(error) = event.and_then(|event| self.handle_link_event(id, event)) {
                 self.end_link(id, Some(error));
             }
