@@ -82,7 +82,9 @@ impl Server {
                 None => waiting.push(question),
             }
         }
-        let needs_stream = !waiting.is_empty();
+        // Those that are given up in the next turn are no reason for another attempt.
+        let now_ms = self.cx.now.mono_ms;
+        let needs_stream = waiting.iter().any(|asked| asked.due_ms > now_ms);
         if let Some(remote) = self.queues.remotes.get_mut(theirs) {
             remote.questions = waiting;
         }
