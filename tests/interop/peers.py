@@ -103,6 +103,16 @@ class Server:
                 except OSError:
                     await asyncio.sleep(0.05)
 
+    async def logs(self, text, times=1):
+        """Waits until its log says something, so many times in all."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            with open(self.log.name) as log:
+                if log.read().count(text) >= times:
+                    return
+            assert time.monotonic() < end, f"{self.name} does not log '{text}'"
+            await asyncio.sleep(0.05)
+
     async def ended(self):
         """Waits for the end; the exit code."""
         return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
@@ -311,6 +321,38 @@ modules:
             "EJABBERD_LOG_PATH": self.log.name,
             "ERL_CRASH_DUMP_BYTES": "0",
         }
+
+
+class Biboumi(Server):
+    """A gateway to IRC, as a component of Tercet."""
+
+    kind = "biboumi"
+    octets = (8, 28)
+
+    def __init__(self, ours):
+        self.server = ours.domain
+        super().__init__()
+
+    @classmethod
+    def section(cls, listen):
+        """What Tercet has to know of it."""
+        return f"""
+[[components]]
+domain = "{address(cls.octets[1])}"
+secret = "{SECRET}"
+listen = "{listen}:5347"
+"""
+
+    def command(self):
+        text = f"""hostname={self.service}
+password={SECRET}
+xmpp_server_ip={self.server}
+port=5347
+db_name={self.path('biboumi.sqlite')}
+identd_port=0
+log_level=0
+"""
+        return ["biboumi", self.write("biboumi.cfg", text)], {}
 
 
 KINDS = {kind.kind: kind for kind in (Tercet, Prosody, Ejabberd)}
