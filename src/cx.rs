@@ -74,6 +74,8 @@ pub enum Action {
     StartTls {
         /// The connection.
         conn: ConnId,
+        /// Our domain: its certificate is shown when the other one asks for it.
+        ours: String,
         /// The domain that the other one is to be: the name that is asked for, unless it is an
         /// address.
         domain: String,

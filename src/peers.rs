@@ -14,6 +14,9 @@ use crate::ids::SessionId;
 use crate::outbound::{Outbox, Outboxes};
 use crate::xmpp::Condition;
 
+/// Queues that there may be: one for each pair of domains.
+const QUEUES_MAX: usize = 10_000;
+
 /// A domain of ours and one of theirs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair {
@@ -80,6 +83,7 @@ impl Peers {
         let queue = match known {
             Some((_, queue)) => *queue,
             None if !limits.is_on() || self.is_closed => return Err(NoWay::Nowhere),
+            None if self.pairs.len() >= QUEUES_MAX => return Err(NoWay::Full),
             None => self.open(out, ours, theirs),
         };
         if out.get(queue).is_some_and(Outbox::is_empty) {
@@ -111,6 +115,11 @@ impl Peers {
     /// The pair that a queue is for.
     pub fn pair(&self, queue: SessionId) -> Option<&Pair> {
         self.pairs.get(&queue)
+    }
+
+    /// The queues for a domain of theirs: ours, and the queue.
+    pub fn queues_of(&self, theirs: &str) -> Vec<(Rc<str>, SessionId)> {
+        self.queues.get(theirs).cloned().unwrap_or_default()
     }
 
     /// Forgets an empty queue: the next stanza for that pair makes a new one.

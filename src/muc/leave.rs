@@ -117,7 +117,7 @@ impl Room {
                 .with_child(destroy.clone())
                 .with_child(item.clone())
                 .with_child(presence::status(110));
-            let kind = crate::xmpp::StanzaKind::Presence(GONE);
+            let kind = StanzaKind::Presence(GONE);
             let farewell = Stanza::new(kind, occupant.jid.clone(), None)
                 .with_child(presence::occupant_id(&occupant))
                 .with_child(x);

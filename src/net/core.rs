@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::certs::trust::Trust;
 use crate::config::Config;
 use crate::cx::{Action, Now};
 use crate::ids::{ConnId, Door, SessionId};
@@ -31,6 +32,8 @@ pub trait Core {
     fn handle_timeout(&mut self, now: Now);
     fn handle_control(&mut self, now: Now, request: &str) -> String;
     fn handle_reload(&mut self, now: Now, config: Rc<Config>);
+    fn handle_resolver(&mut self, now: Now, resolv_conf: &str, hosts: &str);
+    fn handle_trust(&mut self, now: Now, trust: Rc<Trust>);
     fn handle_shutdown(&mut self, now: Now, reason: &str);
     fn read_wish(&self, conn: ConnId) -> ReadWish;
     fn is_congested(&self) -> bool;
@@ -86,6 +89,12 @@ impl Core for Server {
     }
     fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
         self.handle_reload(now, config);
+    }
+    fn handle_resolver(&mut self, now: Now, resolv_conf: &str, hosts: &str) {
+        self.handle_resolver(now, resolv_conf, hosts);
+    }
+    fn handle_trust(&mut self, now: Now, trust: Rc<Trust>) {
+        self.handle_trust(now, trust);
     }
     fn handle_shutdown(&mut self, now: Now, reason: &str) {
         self.handle_shutdown(now, reason);

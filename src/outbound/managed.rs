@@ -52,6 +52,15 @@ impl Outboxes {
         }
     }
 
+    /// The same for a stream between servers that goes on from an earlier one: so many of its
+    /// stanzas have been acknowledged (§5).
+    pub fn manage_from(&mut self, id: SessionId, acknowledged: u32) {
+        self.manage(id, 0);
+        if let Some(ledger) = self.get_mut(id).and_then(|outbox| outbox.ledger.as_mut()) {
+            ledger.begin_at(u64::from(acknowledged));
+        }
+    }
+
     /// The connection of a managed session is gone. False: it holds more than it may without one.
     pub fn detach(&mut self, id: SessionId) -> bool {
         let Some(outbox) = self.get_mut(id) else { return false };
@@ -170,6 +179,11 @@ impl Outboxes {
             self.stanzas_forwarded += 1;
             self.push_written(to, &stanza);
         }
+    }
+
+    /// Takes the oldest stanza of a queue that no connection empties.
+    pub fn take_first(&mut self, queue: SessionId) -> Option<Bytes> {
+        self.get_mut(queue).and_then(Outbox::pop_stanza)
     }
 
     /// Something was put into a queue in this turn.

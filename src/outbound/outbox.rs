@@ -216,6 +216,16 @@ impl Outbox {
         self.ledger.as_ref().map_or(0, |ledger| ledger.stanzas())
     }
 
+    /// Stanzas that were acknowledged, modulo 2^32.
+    pub fn stanzas_acknowledged(&self) -> u32 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.settled())
+    }
+
+    /// True while it takes something.
+    pub fn is_taking(&self) -> bool {
+        !self.sealed && !self.cut
+    }
+
     /// Bytes that are kept: those that wait, and those that are not acknowledged.
     pub fn bytes_kept(&self) -> usize {
         self.len + self.ledger.as_ref().map_or(0, |ledger| ledger.bytes())

@@ -89,14 +89,10 @@ pub fn remote_stanza_of(element: Element, from: Jid, to: Jid) -> Result<Edge, St
     Ok(finish(element, kind, from, Some(to), None, problem))
 }
 
-/// A stanza that this server has written to a client, read again. `None`: it is none that can be
-/// given to anybody else.
+/// A stanza that this server has written, read again. `None`: it is none that can be given to
+/// anybody else.
 pub fn written_stanza(element: Element) -> Option<Stanza> {
-    let kind = match &*element.name {
-        "message" => StanzaKind::Message(message_type(element.attr("type"))),
-        "iq" => StanzaKind::Iq(iq_type(element.attr("type"))?),
-        _ => return None,
-    };
+    let Ok((kind, None)) = kind_of(&element) else { return None };
     let from = Jid::parse(element.attr("from")?).ok()?;
     let to = Jid::parse(element.attr("to")?).ok()?;
     let mut stanza = Stanza::new(kind, from, Some(to));

@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crate::certs::trust::Trust;
 use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
 use crate::dns::Resolver;
@@ -34,6 +35,7 @@ use crate::muc::Muc;
 use crate::outbound::Undelivered;
 use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
+use crate::stream::s2s::DIALBACK_SECRET;
 use crate::timers::TimerKey;
 use crate::xml::StreamParser;
 use crate::xmpp::Jid;
@@ -77,6 +79,12 @@ pub struct Residue {
     pub logins_awaited: usize,
     /// Joins that wait.
     pub joins_waiting: usize,
+    /// Streams with servers and components, and attempts to connect.
+    pub links: usize,
+    /// Queues for other servers, empty or not.
+    pub queues: usize,
+    /// Attempts to reach another server.
+    pub attempts: usize,
 }
 
 /// The server.
@@ -129,6 +137,7 @@ impl Server {
         cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        let made = made.and_then(|_| cx.storage.secret(DIALBACK_SECRET, &mut *cx.entropy));
         made.and_then(|_| cx.storage.commit())
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
@@ -277,7 +286,10 @@ impl Server {
         self.cx.now = now;
         if let Some(link) = self.links.at(conn) {
             self.begin_chain();
-            self.end_link(link, None);
+            self.keep_incoming(link);
+            if !self.cut_off_link(link) {
+                self.end_link(link, None);
+            }
             self.finish_chain();
         }
         if let Some(id) = self.sessions.at(conn) {
@@ -369,6 +381,13 @@ impl Server {
         }
     }
 
+    /// The authorities that certificates of servers are checked against, at the start and at a
+    /// reload.
+    pub fn handle_trust(&mut self, now: Now, trust: Rc<Trust>) {
+        self.cx.now = now;
+        self.cx.trust = trust;
+    }
+
     /// Whether to read a connection now.
     pub fn read_wish(&self, conn: ConnId) -> ReadWish {
         if let Some(link) = self.links.at(conn) {
@@ -403,7 +422,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain_wants_turn() {
+        if !self.password_checks.is_empty() || self.drain_wants_turn() || self.queues_want_turn() {
             return Some(self.cx.now.mono_ms);
         }
         let now_ms = self.cx.now.mono_ms;
@@ -428,6 +447,9 @@ impl Server {
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
             joins_waiting: self.door.len(),
+            links: self.links.len(),
+            queues: self.cx.peers.queues_count(),
+            attempts: self.queues.attempts_count(),
         }
     }
 

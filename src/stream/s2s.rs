@@ -3,14 +3,25 @@
 
 use ring::{digest, hmac};
 
-use crate::xml::writer::{escape_text, write_attr};
-use crate::xmpp::ns;
+use super::header::is_version_supported;
+use crate::xml::StreamHeader;
+use crate::xml::writer::{escape_text, write_attr, write_element};
+use crate::xmpp::{Condition, StanzaError, StreamCondition, StreamError, ns};
 
 /// Name of the secret that keys are made of, in storage.
 pub const DIALBACK_SECRET: &str = "dialback";
 
 /// A stream header; `id` when it answers one (RFC 6120 §4.7, XEP-0220 §2.1).
 pub fn header(from: &str, to: Option<&str>, id: Option<&str>) -> Vec<u8> {
+    write_header(from, to, id, Some("1.0"))
+}
+
+/// The answer to a header without a version: it has none either (RFC 6120 §4.7.5).
+pub fn header_of_09(from: &str, to: Option<&str>, id: Option<&str>) -> Vec<u8> {
+    write_header(from, to, id, None)
+}
+
+fn write_header(from: &str, to: Option<&str>, id: Option<&str>, version: Option<&str>) -> Vec<u8> {
     let mut bytes = b"<?xml version='1.0'?><stream:stream".to_vec();
     write_attr(&mut bytes, "xmlns", ns::SERVER);
     write_attr(&mut bytes, "xmlns:stream", ns::STREAMS);
@@ -22,10 +33,28 @@ pub fn header(from: &str, to: Option<&str>, id: Option<&str>) -> Vec<u8> {
     if let Some(id) = id {
         write_attr(&mut bytes, "id", id);
     }
-    write_attr(&mut bytes, "version", "1.0");
+    if let Some(version) = version {
+        write_attr(&mut bytes, "version", version);
+    }
     write_attr(&mut bytes, "xml:lang", "en");
     bytes.push(b'>');
     bytes
+}
+
+/// Checks the form of another server's header (RFC 6120 §4.8); false: it is of a time before
+/// versions, and knows no features (§4.7.5).
+pub fn check_form(header: &StreamHeader) -> Result<bool, StreamError> {
+    if header.ns != ns::STREAMS || header.content_ns != ns::SERVER {
+        return Err(StreamCondition::InvalidNamespace.into());
+    }
+    if header.name != "stream" {
+        return Err(StreamCondition::BadFormat.into());
+    }
+    match header.version.as_deref() {
+        None => Ok(false),
+        Some(version) if is_version_supported(version) => Ok(true),
+        Some(_) => Err(StreamCondition::UnsupportedVersion.into()),
+    }
 }
 
 /// The key by which `originating` shows to `receiving` that it opened the stream `stream_id`
@@ -54,6 +83,18 @@ pub fn dialback(name: &str, attributes: &[(&str, &str)], key: Option<&str>) -> V
     bytes
 }
 
+/// The same of type error (XEP-0220 §2.5).
+pub fn dialback_error(name: &str, attributes: &[(&str, &str)], condition: Condition) -> Vec<u8> {
+    let mut bytes = format!("<db:{name}").into_bytes();
+    for (name, value) in attributes {
+        write_attr(&mut bytes, name, value);
+    }
+    bytes.extend_from_slice(b" type='error'>");
+    write_element(&mut bytes, &StanzaError::new(condition).to_element(), ns::CLIENT);
+    bytes.extend_from_slice(format!("</db:{name}>").as_bytes());
+    bytes
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -77,5 +118,9 @@ mod tests {
         assert_eq!(asked, b"<db:result from='a&apos;b' to='c'>k&lt;</db:result>");
         let answered = dialback("verify", &[("type", "valid")], None);
         assert_eq!(answered, b"<db:verify type='valid'/>");
+        let refused = dialback_error("result", &[("to", "c")], Condition::ItemNotFound);
+        let error = "<db:result to='c' type='error'><error type='cancel'><item-not-found \
+                     xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>";
+        assert_eq!(refused, error.as_bytes());
     }
 }

@@ -7,7 +7,7 @@ pub mod dataform;
 pub mod datetime;
 pub mod delay;
 pub mod disco;
-mod domain;
+pub mod domain;
 pub mod error;
 pub mod jid;
 pub mod mam;
@@ -19,6 +19,7 @@ pub mod stanza;
 pub mod vcard;
 
 pub use affiliation::{Affiliation, Role};
+pub use domain::domain_to_ascii;
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use jid::{BareJid, Jid, JidError};
 pub use stanza::{IqType, MessageType, PresenceType, Stanza, StanzaKind};

@@ -8,12 +8,18 @@
 //! closes. Whatever a link has not written, or the other side has not acknowledged, goes back to
 //! the queues, or to who sent it.
 
+mod acks;
+mod asking;
+mod bounce;
 mod component;
 mod incoming;
 mod lookup;
 mod outgoing;
 mod queues;
+mod remotes;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -28,7 +34,7 @@ use crate::xmpp::{
 };
 
 use super::edge::{self, Edge};
-use super::limits::ByteBucket;
+use super::limits::{ByteBucket, Counted};
 use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
@@ -118,9 +124,19 @@ impl Server {
         // DESIGN.md §8, phase 1: a server that is shutting down is still asked to verify keys.
         let is_counted = !self.drain.has_begun();
         let limits = &self.cx.config.limits;
+        let handshakes = Counted::Handshakes;
+        let is_busy =
+            direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes);
+        if is_busy || self.has_strangers_enough() {
+            log::debug!("connection refused: address={address} reason=limit");
+            return false;
+        }
         if is_counted && !self.addresses.connect(limits, now.mono_ms, address) {
             log::debug!("connection refused: address={address} reason=limit");
             return false;
+        }
+        if direct_tls {
+            self.addresses.count(now.mono_ms, address, handshakes);
         }
         let hold = if direct_tls { Hold::Tls } else { Hold::None };
         let id = self.open_link(address, part, hold);
@@ -129,6 +145,7 @@ impl Server {
             link.is_counted = is_counted;
             self.links.insert(link);
         }
+        self.count_in_stranger(id);
         self.set_link_timer(id);
         true
     }
@@ -224,6 +241,7 @@ impl Server {
             link.bucket.take(&self.cx.config.limits, now_ms, bytes.len());
             link.input_ms = now_ms;
             link.parser.feed(bytes);
+            self.charge_incoming(id, bytes.len());
         }
         self.process_link(id);
     }
@@ -241,7 +259,7 @@ impl Server {
                 link.is_pending = link.hold != Hold::Ended;
                 return;
             }
-            let event = link.parser.next_event();
+            let (event, is_stranger) = (link.parser.next_event(), !link.is_authenticated);
             link.is_pending = false;
             let event = match event {
                 Ok(None) => return,
@@ -250,6 +268,8 @@ impl Server {
             };
             let is_broken = event.is_err();
             self.begin_chain();
+            // Until then nothing of it rests on what others have written in this turn.
+            self.chain_is_free = is_stranger;
             if let Err(error) = event.and_then(|event| self.handle_link_event(id, event)) {
                 self.end_link(id, Some(error));
             }
@@ -375,6 +395,9 @@ impl Server {
     /// Ends a link from our side, or answers its end: the peer is told, what it carried finds
     /// another way, and the connection closes when everything is written.
     pub(super) fn end_link(&mut self, id: SessionId, error: Option<StreamError>) {
+        if error.is_some() {
+            self.open_incoming_for_error(id);
+        }
         let Some(link) = self.links.get_mut(id).filter(|link| link.hold != Hold::Ended) else {
             return;
         };
@@ -407,6 +430,15 @@ impl Server {
         self.link_has_ended(id);
     }
 
+    /// What a link was told in this turn is taken back, the end of the stream included: it ends.
+    pub(super) fn end_lost_link(&mut self, id: SessionId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.hold == Hold::Ended {
+            link.hold = Hold::None;
+        }
+        self.end_link(id, Some(StreamCondition::InternalServerError.into()));
+    }
+
     /// The stream is over for everybody else; the connection may still be open. Called once or
     /// more.
     fn link_has_ended(&mut self, id: SessionId) {
@@ -422,6 +454,7 @@ impl Server {
     /// The connection of a link is gone, or was never made: what it has not written, or the peer
     /// has not acknowledged, goes back.
     pub(super) fn forget_link(&mut self, id: SessionId, reason: &str) {
+        self.keep_incoming(id);
         if let Some(link) = self.links.get_mut(id) {
             link.hold = Hold::Ended;
             log::debug!("link closed: address={} reason={reason}", link.address);
@@ -433,7 +466,7 @@ impl Server {
         if link.is_counted {
             self.addresses.disconnect(link.address);
         }
-        self.take_back(&link.part, undelivered, reason);
+        self.take_back(id, &link.part, undelivered, reason);
     }
 
     /// Whether to read the connection of a link now.
@@ -445,7 +478,8 @@ impl Server {
         if link.is_pending {
             return ReadWish::Pending;
         }
-        match link.bucket.paused_until_ms(&self.cx.config.limits) {
+        let own_ms = link.bucket.paused_until_ms(&self.cx.config.limits);
+        match own_ms.max(self.incoming_paused_until_ms(link)) {
             Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
             _ => ReadWish::Read,
         }

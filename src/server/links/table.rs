@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use crate::ids::{ConnId, SessionId};
 
 use super::Link;
+use super::incoming::Guests;
 
 /// All links.
 #[derive(Default)]
 pub(in crate::server) struct Links {
     all: HashMap<SessionId, Link>,
     by_conn: HashMap<ConnId, SessionId>,
+    /// The servers that have connected to us.
+    pub(super) guests: Guests,
 }
 
 impl Links {
