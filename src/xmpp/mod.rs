@@ -19,7 +19,6 @@ pub mod stanza;
 pub mod vcard;
 
 pub use affiliation::{Affiliation, Role};
-pub use domain::domain_to_ascii;
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use jid::{BareJid, Jid, JidError};
 pub use stanza::{IqType, MessageType, PresenceType, Stanza, StanzaKind};

@@ -196,10 +196,10 @@ impl Server {
 
     fn begin_tls(&mut self, id: SessionId, is_direct: bool) {
         let Some(outgoing) = self.outgoing(id) else { return };
-        let domain = outgoing.pair.theirs.to_string();
+        let (ours, domain) = (outgoing.pair.ours.to_string(), outgoing.pair.theirs.to_string());
         let Some(link) = self.links.get_mut(id) else { return };
         link.hold = Hold::Tls;
-        let action = link.conn.map(|conn| Action::StartTls { conn, domain, is_direct });
+        let action = link.conn.map(|conn| Action::StartTls { conn, ours, domain, is_direct });
         self.cx.actions.extend(action);
     }
 
