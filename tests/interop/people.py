@@ -2,7 +2,7 @@
 
 SCRIPT HOST PORT [CA-FILE]; without a CA file certificates are not checked. Scripts that start
 their servers themselves (peers.py) say with each user where its server is. INTEROP_DEBUG=1: every
-stanza goes to standard error.
+stanza goes to standard error. INTEROP_WAIT_SECONDS=5: patience with what does not come.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 HOST, PORT = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else ("", 5222)
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
 SERVICE = "conference.localhost"
-WAIT_SECONDS = 20
+WAIT_SECONDS = int(os.environ.get("INTEROP_WAIT_SECONDS", "20"))
 
 logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)
 
