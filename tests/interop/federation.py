@@ -9,10 +9,10 @@ import asyncio
 import across
 from across import PLUGINS, Room, says
 from peers import INSTEAD, KINDS, PEERS, Started
-from people import run, step
+from people import Steps, run, step
 
 
-async def first_stanzas(name, ours, romeo, juliet, again):
+async def first_stanzas(name, romeo, juliet, again):
     """Nothing is up between the two: each begins once, and is answered."""
     await step(f"{name}: the first stanza goes out", says(romeo, juliet, "he jests at scars"))
     await step(f"{name}: and is answered", says(juliet, romeo, "ay me"))
@@ -37,7 +37,9 @@ async def pair(ours, theirs, restarted):
         await restarted()
         await romeo.log_in()
 
-    await first_stanzas(name, ours, romeo, juliet, again)
+    await first_stanzas(name, romeo, juliet, again)
+    if Steps.failed:
+        return  # Nothing else can pass.
     await across.contacts(name, romeo, juliet)
     await across.questions(name, romeo, juliet)
     await across.blocking(name, romeo, juliet)
