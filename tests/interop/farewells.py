@@ -34,11 +34,13 @@ async def remembered(romeo, nurses, room):
         await type_of(nurse, "available", romeo.full)
 
 
-async def comes_back(ours, nurse):
+async def comes_back(nurse):
     """The server of a nurse dies and is there again: no stream is up, and nobody has left."""
-    nurse.abort()
     await nurse.home.restart(crash=True)
+    nurse.abort()
     nurse.got.clear()
+    # ejabberd may have lost the account with its life.
+    nurse.plugin["xep_0077"].create_account = True
     await nurse.log_in()
     nurse.got.clear()
 
@@ -74,7 +76,7 @@ async def promise(started):
     await step("a room and directed presence for people elsewhere", log_in())
 
     async def crash():
-        await asyncio.gather(*(comes_back(ours, nurse) for nurse in nurses))
+        await asyncio.gather(*(comes_back(nurse) for nurse in nurses))
 
     await step("their servers die and come back", crash())
     ours.process.terminate()

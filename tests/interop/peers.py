@@ -37,7 +37,7 @@ def openssl(*arguments):
 
 def authority(name="authority"):
     """Makes a certificate authority; the path of its certificate."""
-    openssl(*"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(),
+    openssl(*"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30".split(),
             "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".pem")
     return os.path.join(FOLDER, name + ".pem")
 
@@ -46,7 +46,7 @@ def certificate(name, domains, signer=None):
     """A certificate for domains that are addresses, by an authority or by itself: NAME.pem."""
     names = ",".join(f"IP:{domain},DNS:{domain}" for domain in domains)
     by = ["-CA", signer + ".pem", "-CAkey", signer + ".key"] if signer else []
-    openssl(*"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(),
+    openssl(*"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30".split(),
             "-subj", "/CN=" + domains[0], "-addext", "subjectAltName=" + names,
             "-addext", "basicConstraints=critical,CA:FALSE", *by,
             "-keyout", name + ".key", "-out", name + ".pem")
