@@ -178,7 +178,7 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xmpp::base64;
+    use crate::xmpp::{base64, hex};
 
     struct Counting(u8);
 
@@ -195,7 +195,7 @@ mod tests {
         let mut out = vec![0; hash.output_bytes()];
         let count = NonZeroU32::new(iterations).unwrap();
         pbkdf2::derive(hash.pbkdf2(), count, salt.as_bytes(), password.as_bytes(), &mut out);
-        out.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&out)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::peers::{NoWay, Peers};
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::{self, Element, Node};
-use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, ns};
+use crate::xmpp::{BareJid, IqType, Stanza, StanzaKind, hex, ns};
 
 /// Stanzas that handlers may have caused and the router not yet taken, at most.
 const ROUTED_STANZAS_MAX: usize = 100_000;
@@ -258,6 +258,6 @@ impl Cx {
     pub fn random_hex(&mut self, bytes_count: usize) -> String {
         let mut bytes = vec![0; bytes_count];
         self.entropy.fill(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&bytes)
     }
 }

@@ -15,7 +15,7 @@ use super::{AccountError, parse_address};
 use crate::config::Config;
 use crate::cx::Entropy;
 use crate::storage::{Invitation, Storage, StorageError};
-use crate::xmpp::{BareJid, Condition, Jid, StanzaError};
+use crate::xmpp::{BareJid, Condition, Jid, StanzaError, hex};
 
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 20;
@@ -164,7 +164,7 @@ fn issue(
     }
     let mut bytes = [0; TOKEN_BYTES];
     entropy.fill(&mut bytes);
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = hex::encode(&bytes);
     let Wish { inviter, domain, account, is_subscribed } = wish;
     let days = i64::from(config.registration.invite_days);
     let expires_unix_ms = unix_ms.saturating_add(days.saturating_mul(DAY_MS));

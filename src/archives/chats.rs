@@ -6,12 +6,14 @@
 //! more than a moment: see [`MEANINGFUL`]. Chat states alone are not, nor are errors, headlines and
 //! what is said in rooms: rooms have archives of their own. `<no-store/>` and
 //! `<no-permanent-store/>` keep a message out, but no retraction (XEP-0424 §5): else those who were
-//! away would keep what it takes back. And each account says with whom (XEP-0441).
+//! away would keep what it takes back. And each account says with whom (XEP-0441):
+//! storage knows it, and whoever comes here may know enough of it already not to ask.
 //!
 //! A message to oneself is kept once, as received.
 
+use crate::config::ArchiveDefault;
 use crate::cx::Cx;
-use crate::storage::{ChatMessage, Retention, StorageError};
+use crate::storage::{ArchiveWish, ChatMessage, Retention, StorageError};
 use crate::xml::{Element, Node};
 use crate::xmpp::{BareJid, Jid, MessageType, Stanza, StanzaKind, ns};
 
@@ -51,6 +53,7 @@ pub fn retention(cx: &Cx) -> Retention {
 pub fn keep_sent(
     cx: &mut Cx,
     account: &BareJid,
+    wish: ArchiveWish,
     stanza: &mut Stanza,
 ) -> Result<Option<Element>, StorageError> {
     take_forged_ids(stanza, account);
@@ -59,7 +62,7 @@ pub fn keep_sent(
         return Ok(None);
     }
     let own_resource = stanza.from.resource().map(str::to_owned);
-    if !is_wanted(cx, account, with, stanza)? {
+    if !is_wanted(cx, account, wish, with, stanza)? {
         return Ok(None);
     }
     let id = super::stanza_id_element(cx, account);
@@ -72,11 +75,12 @@ pub fn keep_sent(
 pub fn keep_received(
     cx: &mut Cx,
     account: &BareJid,
+    wish: ArchiveWish,
     stanza: &mut Stanza,
 ) -> Result<(), StorageError> {
     take_forged_ids(stanza, account);
     let with = stanza.from.clone();
-    if !is_wanted(cx, account, &with, stanza)? {
+    if !is_wanted(cx, account, wish, &with, stanza)? {
         return Ok(());
     }
     let own_resource = stanza.to.as_ref().and_then(|to| to.resource()).map(str::to_owned);
@@ -101,11 +105,21 @@ fn take_forged_ids(stanza: &mut Stanza, account: &BareJid) {
 fn is_wanted(
     cx: &mut Cx,
     account: &BareJid,
+    wish: ArchiveWish,
     with: &Jid,
     stanza: &Stanza,
 ) -> Result<bool, StorageError> {
+    if !is_archived(stanza) {
+        return Ok(false);
+    }
     let default = cx.config.accounts.archive;
-    Ok(is_archived(stanza) && cx.storage.chat_is_wanted(account, with, default)?)
+    match (wish, default) {
+        (ArchiveWish::All, _) | (ArchiveWish::Unsaid, ArchiveDefault::Always) => Ok(true),
+        (ArchiveWish::Nothing, _) | (ArchiveWish::Unsaid, ArchiveDefault::Never) => Ok(false),
+        (ArchiveWish::Depends, _) | (ArchiveWish::Unsaid, ArchiveDefault::Roster) => {
+            cx.storage.chat_is_wanted(account, with, default)
+        }
+    }
 }
 
 /// True for a message that is archived.

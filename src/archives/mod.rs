@@ -7,6 +7,7 @@
 //! is found by nobody, whether it could be removed or not.
 
 pub mod chats;
+pub mod preferences;
 
 use crate::allowance::DEAR_ROW;
 use crate::cx::{Cx, Now};

@@ -75,9 +75,20 @@ Usage: tercet export              writes all accounts to standard output
        tercet import FILE         reads accounts, all or none; - is standard input
 
 What goes along: the keys of the password (the password itself is known to
-nobody), contacts with their subscriptions, and what others have asked for.
+nobody), contacts with their subscriptions and what others have asked for, whom
+an account blocks, its card, private XML and nodes (avatar, bookmarks, ...), its
+archive and what it wants archived, messages that wait, whether it is disabled,
+when it was last here. What stays: rooms, and login tokens, so that each client
+logs in by password once more.
 Whoever has such a file can try passwords against it: keep it as safe as the
-data folder.";
+data folder.
+
+An import makes accounts and changes none: one that is there already is an error,
+remove it first (tercet user del). So is an account without a password or keys
+for both SCRAM-SHA-1 and SCRAM-SHA-256, one at a domain that is not served here,
+what makes no sense and what is over a limit of the configuration; the file and
+the line are named, and nothing is imported. What is not understood is left out,
+and each kind of it named once. The file may include others by XInclude.";
 
 const ROOM_HELP: &str = "\
 Rooms, whether the server is running or not.

@@ -10,6 +10,7 @@ use super::args::Files;
 use super::logging::Logging;
 use crate::accounts;
 use crate::config::Config;
+use crate::net::clock::Clock;
 use crate::net::entropy::SystemEntropy;
 use crate::portable;
 use crate::storage::{DataFolder, Storage};
@@ -52,30 +53,60 @@ pub(super) fn export(
     Ok(format!("exported {count} accounts"))
 }
 
-/// Reads accounts out of a file or of standard input: all of them, or none.
+/// Reads accounts out of a file or of standard input, and out of the files that it includes: all of
+/// them, or none.
 pub(super) fn import(files: &Files, path: &str) -> Result<String, String> {
     let config = super::load(files)?;
     Logging::install("warn")?;
-    let source: Box<dyn Read> = match path {
-        STANDARD => Box::new(std::io::stdin().lock()),
-        _ => Box::new(File::open(path).map_err(|error| format!("{path}: {error}"))?),
-    };
+    let mut disk = Disk { main: Some(Disk::open_main(path)?) };
     let (_folder, mut storage) = open(&config)?;
     storage.begin_handler();
-    let read = BufReader::new(source);
-    let imported = portable::import(&mut storage, &config, &mut SystemEntropy::new(), read);
+    let mut entropy = SystemEntropy::new();
+    let now = Clock::new().begin_turn().unix_ms;
+    let imported = portable::import(&mut storage, &config, &mut entropy, now, &mut disk, path);
     let imported = match imported {
         Ok(imported) => imported,
         Err(error) => {
             storage.roll_back_handler();
-            return Err(format!("{path}: {error}; nothing was imported"));
+            return Err(format!("{error}; nothing was imported"));
         }
     };
-    storage.close()?;
+    storage.close().map_err(|error| format!("{error}; nothing was imported"))?;
     for name in &imported.left_out {
         super::say(&format!("left out, because it is not understood here: {name}"));
     }
     Ok(format!("imported {} accounts", imported.accounts))
+}
+
+/// The files of an import.
+struct Disk {
+    /// The one that was named, until it is read.
+    main: Option<Box<dyn Read>>,
+}
+
+impl Disk {
+    /// Before anything is done, so that a mistake in the name leaves no trace.
+    fn open_main(path: &str) -> Result<Box<dyn Read>, String> {
+        if path == STANDARD {
+            return Ok(Box::new(BufReader::new(std::io::stdin().lock())));
+        }
+        let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(Box::new(BufReader::new(file)))
+    }
+}
+
+impl portable::Files for Disk {
+    fn open(&mut self, name: &str) -> Result<Box<dyn Read>, String> {
+        if let Some(main) = self.main.take() {
+            return Ok(main);
+        }
+        let file = std::fs::metadata(name).and_then(|found| match found.is_file() {
+            true => File::open(name),
+            // The name comes out of a file: a device has no end, a pipe perhaps no beginning.
+            false => Err(std::io::Error::other("this is not an ordinary file")),
+        });
+        Ok(Box::new(BufReader::new(file.map_err(|error| error.to_string())?)))
+    }
 }
 
 fn open(config: &Config) -> Result<(DataFolder, Storage), String> {

@@ -3,15 +3,17 @@
 //! Only the owner reads it; anybody else is told `forbidden` (§8.1), whether there is such an
 //! account or not. How queries are answered is in `archives`, what is kept in `archives::chats`.
 
+use std::collections::HashMap;
+
 use crate::archives::{self, Archive, Asker, chats};
 use crate::cx::Cx;
 use crate::ids::SessionId;
-use crate::storage::{ArchiveFilter, ArchiveOwner, StorageError};
+use crate::storage::{ArchiveFilter, ArchiveOwner, ArchiveWish, StorageError};
 use crate::xml::{Element, Node};
 use crate::xmpp::mam::{self, Query};
 use crate::xmpp::{BareJid, Condition, Stanza, StanzaError, ns};
 
-use super::{Im, Request};
+use super::{Account, Im, Request};
 
 /// What an account with an archive advertises, and no other address for it (§6.1, §7): its server
 /// has none.
@@ -92,6 +94,20 @@ fn matching(account: &BareJid, query: &Query) -> ArchiveFilter {
     }
 }
 
+/// What an account wants archived, read once while it has sessions. Of others storage is asked each
+/// time, and of an account that was removed in this turn, whose sessions are about to end.
+fn wish_of(
+    accounts: &mut HashMap<BareJid, Account>,
+    cx: &mut Cx,
+    account: &BareJid,
+) -> Result<ArchiveWish, StorageError> {
+    let Some(record) = accounts.get_mut(account) else { return Ok(ArchiveWish::Depends) };
+    if record.archive_wish.is_none() {
+        record.archive_wish = cx.storage.archive_wish(account)?;
+    }
+    Ok(record.archive_wish.unwrap_or(ArchiveWish::Depends))
+}
+
 impl Im {
     /// Archives a message that a session sends, for its own account, and runs `tell` with the
     /// message as the user's other sessions may see it: with the id by which it is kept.
@@ -102,8 +118,9 @@ impl Im {
         stanza: &mut Stanza,
         tell: impl FnOnce(&mut Self, &mut Cx, &Stanza),
     ) -> Result<(), StanzaError> {
-        let Some(record) = self.sessions.get(&session) else { return Ok(()) };
-        let id = chats::keep_sent(cx, &record.account, stanza)?;
+        let Some(record) = self.sessions.get(session) else { return Ok(()) };
+        let wish = wish_of(&mut self.accounts, cx, &record.account)?;
+        let id = chats::keep_sent(cx, &record.account, wish, stanza)?;
         let children_count = stanza.children.len();
         stanza.children.extend(id.map(Node::Element));
         tell(self, cx, stanza);
@@ -119,7 +136,8 @@ impl Im {
         account: &BareJid,
         stanza: &mut Stanza,
     ) -> Result<(), StanzaError> {
-        Ok(chats::keep_received(cx, account, stanza)?)
+        let wish = wish_of(&mut self.accounts, cx, account)?;
+        Ok(chats::keep_received(cx, account, wish, stanza)?)
     }
 
     /// The state of an account's archive (§5), for a session that is being bound (XEP-0386 §3.2);

@@ -37,7 +37,7 @@ impl Im {
         if said(&text_of(presence)) != Told::Nothing {
             return Ok(());
         }
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let Some(account) = self.accounts.get_mut(&session.account) else { return Ok(()) };
         if account.avatar.is_none() {
             let hashes = cx.storage.account_vcard_photos(&session.account)?;

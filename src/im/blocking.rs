@@ -32,7 +32,7 @@ pub(super) fn handle_list(
         list.push(Element::new("item", ns::BLOCKING).with_attr("jid", jid));
     }
     let session = im.session_at(&request.stanza.from);
-    if let Some(session) = session.and_then(|session| im.sessions.get_mut(&session)) {
+    if let Some(session) = session.and_then(|session| im.sessions.get_mut(session)) {
         session.wants_blocks = true;
     }
     Ok(Some(list))
@@ -59,11 +59,11 @@ pub(super) fn handle_block(
     for jid in &items {
         cx.storage.block(account, jid)?;
     }
-    let hidden = newly_covered(account, &cx.storage.roster(account)?, &before, &list);
+    let hidden = newly_covered(account, &cx.storage.roster(account)?, sees, &before, &list);
     cx.blocks.put(account, list);
     im.push_blocks(cx, account, "block", &items);
     im.hide_from(cx, account, &hidden);
-    im.hide_from_directed(cx, account);
+    im.hide_from_directed(cx, account, &before, &items);
     Ok(None)
 }
 
@@ -86,13 +86,8 @@ pub(super) fn handle_unblock(
         cx.storage.unblock(account, jid)?;
     }
     let contacts = cx.storage.roster(account)?;
-    let shown = newly_covered(account, &contacts, &list, &before);
-    let is_free = |jid: &Jid| before.covers(account, jid) && !list.covers(account, jid);
-    let seen = contacts.iter().filter(|item| {
-        matches!(item.subscription, Subscription::To | Subscription::Both)
-            && is_free(item.jid.as_jid())
-    });
-    let seen: Vec<_> = seen.map(|item| item.jid.as_jid().clone()).collect();
+    let shown = newly_covered(account, &contacts, sees, &list, &before);
+    let seen = newly_covered(account, &contacts, is_seen, &list, &before);
     cx.blocks.put(account, list);
     im.push_blocks(cx, account, "unblock", &items);
     im.show_to(cx, account, &shown);
@@ -115,11 +110,22 @@ fn parse_items(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
     Ok(items)
 }
 
-/// Who sees the user's presence, and is in `after` but not in `before`: contacts, and single
-/// resources of contacts.
+/// Such a contact sees the user's presence.
+fn sees(contact: &RosterItem) -> bool {
+    matches!(contact.subscription, Subscription::From | Subscription::Both)
+}
+
+/// The user sees the presence of such a contact.
+fn is_seen(contact: &RosterItem) -> bool {
+    matches!(contact.subscription, Subscription::To | Subscription::Both)
+}
+
+/// What is in `after` but not in `before`: contacts of which `is_meant` is true, and single
+/// resources of them.
 fn newly_covered(
     account: &BareJid,
     contacts: &[RosterItem],
+    is_meant: fn(&RosterItem) -> bool,
     before: &BlockList,
     after: &BlockList,
 ) -> Vec<Jid> {
@@ -127,9 +133,7 @@ fn newly_covered(
     let resources = after.iter().filter_map(|jid| Jid::parse(jid).ok());
     let resources: Vec<_> = resources.filter(|jid| !jid.is_bare() && is_new(jid)).collect();
     let mut found = Vec::new();
-    let sees =
-        |item: &&RosterItem| matches!(item.subscription, Subscription::From | Subscription::Both);
-    for contact in contacts.iter().filter(sees).map(|item| &item.jid) {
+    for contact in contacts.iter().filter(|item| is_meant(item)).map(|item| &item.jid) {
         if is_new(contact.as_jid()) {
             found.push(contact.as_jid().clone());
         } else if !after.covers(account, contact.as_jid()) {
@@ -161,7 +165,7 @@ impl Im {
         session: SessionId,
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
-        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(&session)) else {
+        let (Some(to), Some(session)) = (&stanza.to, self.sessions.get(session)) else {
             return Ok(());
         };
         let account = session.account.clone();
@@ -274,10 +278,19 @@ impl Im {
         }
     }
 
-    /// So does whoever has directed presence of one of its sessions, and is blocked by now.
-    fn hide_from_directed(&mut self, cx: &mut Cx, account: &BareJid) {
+    /// So does whoever has directed presence of one of its sessions, and is blocked by now: a
+    /// resource that is blocked also where it went to all of them.
+    fn hide_from_directed(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        before: &BlockList,
+        items: &[Jid],
+    ) {
+        let resources = items.iter().filter(|jid| !jid.is_bare() && !before.covers(account, jid));
+        let resources: Vec<&Jid> = resources.collect();
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
-        for id in ids {
+        for &id in ids {
             let session = self.sessions.get_mut(id).expect("accounts hold bound sessions");
             let blocks = &cx.blocks;
             let (gone, kept) = std::mem::take(&mut session.directed)
@@ -285,20 +298,27 @@ impl Im {
                 .partition(|target| blocks.has_blocked(account, target));
             session.directed = kept;
             let gone: BTreeSet<Jid> = gone;
-            for target in &gone {
+            let has_all = |jid: &&&Jid| session.directed.contains(jid.to_bare().as_jid());
+            for target in gone.iter().chain(resources.iter().filter(has_all).copied()) {
                 cx.route(farewell(&session.full_jid, target));
             }
         }
     }
 
-    /// Somebody who may see the user sees it again (§3.4).
+    /// Somebody who may see the user sees it again (§3.4); but not a session here that is not
+    /// available, as it is with what is broadcast.
     fn show_to(&self, cx: &mut Cx, account: &BareJid, targets: &[Jid]) {
+        let is_away = |jid| {
+            let session = self.session_at(jid).and_then(|id| self.sessions.get(id));
+            session.is_some_and(|session| session.presence.is_none())
+        };
+        let targets: Vec<&Jid> = targets.iter().filter(|jid| !is_away(jid)).collect();
         if targets.is_empty() {
             return;
         }
         for (_, session, presence) in self.available_in(account) {
             let Some(presence) = presence.envelope.to_presence(&session.full_jid) else { continue };
-            for target in targets {
+            for &target in &targets {
                 cx.route(Stanza { to: Some(target.clone()), ..presence.clone() });
             }
         }

@@ -7,6 +7,11 @@
 //! all, one entry for thousands of sessions. Features under a hash that we cannot compute, or that
 //! do not match it, are nobody else's: the former are taken for that session alone (§5.4 step 2),
 //! the latter not at all.
+//!
+//! What is hashed does not tell features from other parts of an answer (XEP-0390 §8.2): somebody
+//! could give features the look of a form, and so take them from all who have that hash. So the
+//! nodes are read from what is hashed, whatever each part was called: the same hash always means
+//! the same.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -124,7 +129,7 @@ impl Im {
             return;
         };
         let hash = Hash { function: function.to_owned(), ver: ver.to_owned() };
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         let is_same = session.interests.as_ref().is_some_and(|own| own.hash == hash);
         if is_same || self.caps.asked.get(&id).is_some_and(|asked| asked.hash == hash) {
             return;
@@ -159,12 +164,19 @@ impl Im {
         let computes = hash.function == SHA_1;
         // An answer that cannot be trusted is kept as one without wishes, so that the session is
         // not asked again with every presence.
-        let trusted = query.filter(|query| {
-            !computes || disco::caps_ver_of(query).is_some_and(|ver| ver == hash.ver)
-        });
-        let nodes = trusted.map(nodes).unwrap_or_default();
+        let trusted = match query {
+            Some(query) if computes => {
+                let text = disco::caps_text_of(query);
+                let text = text.filter(|text| disco::caps_ver(text) == hash.ver);
+                text.map(|text| nodes(text.split('<')))
+            }
+            Some(query) => Some(nodes(features(query))),
+            None => None,
+        };
+        let is_known = computes && trusted.is_some();
+        let nodes = trusted.unwrap_or_default();
         let interests = Rc::new(Interests { hash, nodes });
-        if !(computes && trusted.is_some()) {
+        if !is_known {
             return self.take_interests(cx, id, interests);
         }
         self.caps.keep(&interests);
@@ -182,7 +194,7 @@ impl Im {
     /// From now on a session listens to these nodes; it is sent the last items of those that it
     /// has not listened to before.
     fn take_interests(&mut self, cx: &mut Cx, id: SessionId, interests: Rc<Interests>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let previous = session.interests.replace(Rc::clone(&interests));
         let is_new = |node: &&str| previous.as_ref().is_none_or(|previous| !previous.has(node));
         let nodes: Vec<_> = interests.nodes().into_iter().filter(is_new).collect();
@@ -193,12 +205,17 @@ impl Im {
     }
 }
 
-/// The nodes that a client names, sorted.
-fn nodes(query: &Element) -> Vec<String> {
+/// The features of an answer.
+fn features(query: &Element) -> impl Iterator<Item = &str> {
     let features = query.elements().filter(|child| child.is("feature", ns::DISCO_INFO));
+    features.filter_map(|feature| feature.attr("var"))
+}
+
+/// The nodes that are named among these, sorted.
+fn nodes<'a>(parts: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut bytes_left = NODES_BYTES_MAX;
     let mut nodes = Vec::new();
-    for node in features.filter_map(|feature| feature.attr("var")?.strip_suffix(NOTIFY)) {
+    for node in parts.filter_map(|part| part.strip_suffix(NOTIFY)) {
         let Some(left) = bytes_left.checked_sub(node.len() + size_of::<String>()) else { break };
         bytes_left = left;
         nodes.push(node.to_owned());

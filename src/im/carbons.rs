@@ -68,7 +68,7 @@ fn switch(
 impl Im {
     /// Switches copies on or off for a session (§4, §5; inline in XEP-0386).
     pub fn set_carbons(&mut self, cx: &Cx, session: SessionId, on: bool) {
-        if let Some(session) = self.sessions.get_mut(&session) {
+        if let Some(session) = self.sessions.get_mut(session) {
             let since_ms = session.carbons_since_ms.unwrap_or(cx.now.unix_ms);
             session.carbons_since_ms = on.then_some(since_ms);
         }
@@ -77,7 +77,7 @@ impl Im {
     /// Copies a message that a session sends to the others of its user (§8). One to the user itself
     /// is copied when it is received.
     pub(super) fn copy_sent(&mut self, cx: &mut Cx, session: SessionId, stanza: &Stanza) {
-        let (Some(record), Some(to)) = (self.sessions.get(&session), &stanza.to) else { return };
+        let (Some(record), Some(to)) = (self.sessions.get(session), &stanza.to) else { return };
         let account = record.account.clone();
         if to.bare_str() != account.as_str() {
             self.copy(cx, &account, stanza, Way::Sent, &[session]);
@@ -98,7 +98,7 @@ impl Im {
     /// The server itself has answered a message of a session with an error, which only that session
     /// gets: the others have a copy of the message, and see now what became of it (§6.1).
     pub fn copy_refusal(&mut self, cx: &mut Cx, session: SessionId, error: &Stanza) {
-        let account = self.sessions.get(&session).map(|record| record.account.clone());
+        let account = self.sessions.get(session).map(|record| record.account.clone());
         if let Some(account) = account {
             self.copy(cx, &account, error, Way::Received, &[session]);
         }
@@ -106,7 +106,7 @@ impl Im {
 
     /// True when `session` has had a copy of this message, which was received at `unix_ms`.
     pub(super) fn has_copy(&self, session: SessionId, stanza: &Stanza, unix_ms: i64) -> bool {
-        let wanted = self.sessions.get(&session).is_some_and(|session| {
+        let wanted = self.sessions.get(session).is_some_and(|session| {
             session.carbons_since_ms.is_some_and(|since_ms| since_ms <= unix_ms)
                 && session.full_jid != stanza.from
         });
@@ -128,14 +128,16 @@ impl Im {
         let Some(record) = self.accounts.get_mut(account) else { return };
         let is_eligible = match stanza.kind {
             // Hints and payload of an error are those of what it answers (XEP-0334 §5).
-            StanzaKind::Message(MessageType::Error) => record.answerable.has(other, stanza),
+            StanzaKind::Message(MessageType::Error) => {
+                record.answerable.as_ref().is_some_and(|latest| latest.has(other, stanza))
+            }
             _ => is_eligible(stanza, way),
         };
         if !is_eligible {
             return;
         }
         if !stanza.kind.is_error() {
-            record.answerable.note(other, stanza);
+            record.answerable.get_or_insert_default().note(other, stanza);
         }
         let is_for = |id: SessionId, full_jid: &Jid| {
             // The sender does not hear itself, whoever it has written to.

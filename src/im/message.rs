@@ -26,6 +26,7 @@ use crate::xmpp::{
     BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError,
 };
 
+use super::blocking::are_apart;
 use super::{Im, Presence as Announced, Session, offline};
 
 /// What a stanza is addressed to.
@@ -108,8 +109,14 @@ impl Im {
                 (push_to_all(cx, &stanza, &to, ready), otherwise)
             }
             Delivery::Available => {
-                let available = self.available_in(&account).map(|(id, ..)| id);
-                (push_to_all(cx, &stanza, &to, available), Otherwise::Ignore)
+                let available = self.available_in(&account);
+                // Not the resources that the sender has blocked (XEP-0191 §3.3). That it is gone
+                // they are told when they are.
+                let is_farewell = stanza.kind == Presence(PresenceType::Unavailable);
+                let is_for = |jid: &Jid| is_farewell || !are_apart(cx, &stanza.from, jid);
+                let sessions = available.filter(|(_, session, _)| is_for(&session.full_jid));
+                let sessions: Vec<SessionId> = sessions.map(|(id, ..)| id).collect();
+                (push_to_all(cx, &stanza, &to, sessions.into_iter()), Otherwise::Ignore)
             }
             Delivery::Nobody(otherwise) => (Vec::new(), otherwise),
         };

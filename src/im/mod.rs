@@ -38,8 +38,9 @@ use bytes::Bytes;
 
 use crate::allowance::Allowances;
 use crate::cx::Cx;
-use crate::ids::{SessionId, Target};
+use crate::ids::{BySession, SessionId, Target};
 use crate::outbound::{Envelope, to_attribute};
+use crate::storage::ArchiveWish;
 use crate::xml::Element;
 use crate::xmpp::{
     BareJid, Condition, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns,
@@ -149,38 +150,10 @@ pub const ROUTES: &[Route] = &[
     mam("metadata", IqType::Get, archive::handle_metadata),
     mam("prefs", IqType::Get, archive_prefs::handle_get),
     mam("prefs", IqType::Set, archive_prefs::handle_set),
-    Route {
-        ns: ns::VCARD_TEMP,
-        name: "vCard",
-        kind: IqType::Get,
-        askers: Askers::Anyone,
-        feature: Some(ns::VCARD_TEMP),
-        handler: vcard::handle_get,
-    },
-    Route {
-        ns: ns::VCARD_TEMP,
-        name: "vCard",
-        kind: IqType::Set,
-        askers: Askers::Anyone,
-        feature: Some(ns::VCARD_TEMP),
-        handler: vcard::handle_set,
-    },
-    Route {
-        ns: ns::PRIVATE,
-        name: "query",
-        kind: IqType::Get,
-        askers: Askers::Anyone,
-        feature: Some(ns::PRIVATE),
-        handler: private::handle_get,
-    },
-    Route {
-        ns: ns::PRIVATE,
-        name: "query",
-        kind: IqType::Set,
-        askers: Askers::Anyone,
-        feature: Some(ns::PRIVATE),
-        handler: private::handle_set,
-    },
+    document(ns::VCARD_TEMP, "vCard", IqType::Get, vcard::handle_get),
+    document(ns::VCARD_TEMP, "vCard", IqType::Set, vcard::handle_set),
+    document(ns::PRIVATE, "query", IqType::Get, private::handle_get),
+    document(ns::PRIVATE, "query", IqType::Set, private::handle_set),
     Route {
         ns: ns::CARBONS,
         name: "enable",
@@ -232,6 +205,10 @@ const fn mam(name: &'static str, kind: IqType, handler: Handler) -> Route {
     Route { ns: ns::MAM, name, kind, askers: Askers::Anyone, feature: None, handler }
 }
 
+const fn document(ns: &'static str, name: &'static str, kind: IqType, handler: Handler) -> Route {
+    Route { ns, name, kind, askers: Askers::Anyone, feature: Some(ns), handler }
+}
+
 const fn pubsub(ns: &'static str, kind: IqType, handler: Handler) -> Route {
     Route { ns, name: "pubsub", kind, askers: Askers::Anyone, feature: None, handler }
 }
@@ -243,7 +220,7 @@ pub const FEATURES: &[&str] = &[ns::CARBONS_RULES, ns::OFFLINE];
 /// The accounts that are connected.
 #[derive(Default)]
 pub struct Im {
-    sessions: HashMap<SessionId, Session>,
+    sessions: BySession<Session>,
     /// Invariant: holds exactly the `full_jid` of each of `sessions`.
     addresses: HashMap<Jid, SessionId>,
     /// Invariant: an account is here while it has sessions.
@@ -304,8 +281,10 @@ struct Account {
     avatar: Option<Option<Box<str>>>,
     /// `cx.blocks` holds its list, when it blocks anybody.
     knows_blocks: bool,
+    /// What of its messages it wants archived; read when there first is one.
+    archive_wish: Option<ArchiveWish>,
     /// What errors may answer, while a session wants copies.
-    answerable: carbons::Answerable,
+    answerable: Option<Box<carbons::Answerable>>,
 }
 
 impl Im {
@@ -327,7 +306,7 @@ impl Im {
         session: SessionId,
         full_jid: &Jid,
     ) -> Result<(), StanzaError> {
-        assert!(!self.sessions.contains_key(&session), "a session is bound once");
+        assert!(self.sessions.get(session).is_none(), "a session is bound once");
         assert!(!self.addresses.contains_key(full_jid), "the older session has been ended");
         let account = full_jid.to_bare();
         let sessions_max = cx.config.limits.sessions_per_account;
@@ -408,7 +387,7 @@ impl Im {
     /// forgotten.
     pub fn handle_session_end(&mut self, cx: &mut Cx, session: SessionId) {
         let contacts = self.audience(cx, session);
-        let Some(record) = self.sessions.remove(&session) else { return };
+        let Some(record) = self.sessions.remove(session) else { return };
         self.addresses.remove(&record.full_jid);
         self.caps.forget(session);
         if let Some(account) = self.accounts.get_mut(&record.account) {
@@ -429,7 +408,7 @@ impl Im {
     pub fn shut_down(&mut self, cx: &mut Cx, ids: &[SessionId]) {
         for &session in ids {
             let contacts = self.audience(cx, session);
-            if let Some(record) = self.sessions.get(&session) {
+            if let Some(record) = self.sessions.get(session) {
                 self.say_farewell(cx, record, &contacts);
             }
         }
@@ -437,7 +416,7 @@ impl Im {
         let sessions = std::mem::take(&mut self.sessions);
         self.accounts.clear();
         for &id in ids {
-            let Some(Session { account, presence, .. }) = sessions.get(&id) else { continue };
+            let Some(Session { account, presence, .. }) = sessions.get(id) else { continue };
             self.note_departure(cx, account, id, presence.is_some(), None);
         }
         let features_elsewhere = std::mem::take(&mut self.features_elsewhere);
@@ -445,10 +424,11 @@ impl Im {
         *self = Self { features_elsewhere, departures, ..Self::default() };
     }
 
-    /// Storage lost this turn's writes: cached contacts and block lists are read again.
+    /// Storage lost this turn's writes: what is kept of it is read again.
     pub fn handle_storage_lost(&mut self, cx: &mut Cx) {
         self.read_blocks_again(cx);
         for account in self.accounts.values_mut() {
+            account.archive_wish = None;
             account.avatar = None;
             account.contacts = None;
         }
@@ -486,7 +466,7 @@ impl Im {
         account: &BareJid,
     ) -> impl Iterator<Item = (SessionId, &Session)> + use<'_> {
         let ids = self.accounts.get(account).map_or(&[][..], |account| &account.sessions);
-        ids.iter().map(|&id| (id, self.sessions.get(&id).expect("accounts hold bound sessions")))
+        ids.iter().map(|&id| (id, self.sessions.get(id).expect("accounts hold bound sessions")))
     }
 
     /// Those of an account's sessions that are available.

@@ -6,6 +6,13 @@
 //! what a session has not had when it ends comes back through `redeliver`.
 //!
 //! A long backlog comes in slices: the next one when the client has read enough of the last.
+//!
+//! Most of what waits is in the account's archive as well (`archives::chats`: what has a body and
+//! no hint against it). Who binds by XEP-0386 has said that it reads the archive: what is there is
+//! not delivered, the rest is (§3.2 there; clearing all would lose messages). Who binds otherwise
+//! gets everything, even if it has queried the archive before it became available: XEP-0313 §6.1.1
+//! allows to spare it that, but a page that was sent is not one that was kept, and both copies
+//! carry one id (XEP-0359) by which clients know them.
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
@@ -93,7 +100,7 @@ impl Im {
 
     /// Gives a session the oldest of what was kept. True: there is more for it, later.
     fn give_slice(&mut self, cx: &mut Cx, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get(&id) else { return false };
+        let Some(session) = self.sessions.get(id) else { return false };
         if session.presence.as_ref().is_none_or(|presence| presence.priority < 0) {
             return false;
         }

@@ -56,7 +56,7 @@ impl Im {
         session: SessionId,
         presence: &Stanza,
     ) -> Result<(), StanzaError> {
-        let (Some(target), Some(session)) = (&presence.to, self.sessions.get_mut(&session)) else {
+        let (Some(target), Some(session)) = (&presence.to, self.sessions.get_mut(session)) else {
             return Ok(());
         };
         match presence.kind {
@@ -88,7 +88,7 @@ impl Im {
     ) -> Result<(), StanzaError> {
         let priority = parse_priority(presence)?;
         presence.check_can_be_kept()?;
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let (account, is_initial) = (session.account.clone(), session.presence.is_none());
         // From now on those who write straight to its sessions look there (XEP-0191).
         self.read_blocks(cx, &account)?;
@@ -98,7 +98,7 @@ impl Im {
             false => (Vec::new(), Vec::new()),
         };
         let envelope = Envelope::new(presence);
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         let ready = session.presence.as_ref().filter(|presence| presence.priority >= 0);
         let ready_since_ms = ready.map_or(cx.now.unix_ms, |presence| presence.ready_since_ms);
         let record = Presence { envelope: envelope.clone(), priority, ready_since_ms };
@@ -128,7 +128,7 @@ impl Im {
     /// A new session learns who else of the user is there: the answer to the probes that §4.3 has
     /// the server send to itself.
     fn show_others(&self, cx: &mut Cx, id: SessionId) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         for (other, _, presence) in self.available_in(&session.account) {
             if other != id {
                 cx.out.push_envelope(id, &presence.envelope, &session.to);
@@ -140,24 +140,24 @@ impl Im {
     /// the sending one included, to who is subscribed, and to those it had directed presence at.
     fn retire(&mut self, cx: &mut Cx, id: SessionId, presence: &Stanza) {
         let contacts = self.audience(cx, id);
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let directed = std::mem::take(&mut session.directed);
         let account = session.account.clone();
         let envelope = Envelope::new(presence);
         if session.presence.is_some() {
             self.broadcast(cx, &account, &contacts, presence, &envelope);
         }
-        let audience = self.sessions.get(&id).and_then(|session| {
+        let audience = self.sessions.get(id).and_then(|session| {
             session.presence.is_some().then_some((&session.account, &*contacts))
         });
         for target in directed {
             self.dismiss(cx, audience, &target, presence, &envelope);
         }
-        if self.sessions.get(&id).is_some_and(|session| session.presence.is_some()) {
+        if self.sessions.get(id).is_some_and(|session| session.presence.is_some()) {
             self.note_departure(cx, &account, id, true, Some(presence));
         }
         // Only now, so that the broadcast has reached the session itself.
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.presence = None;
             session.interests = None;
         }
@@ -191,7 +191,7 @@ impl Im {
     /// Who is to hear of the end of a session beside its user and those it told itself: nobody when
     /// it is not available.
     pub(super) fn audience(&mut self, cx: &mut Cx, id: SessionId) -> Rc<Contacts> {
-        let Some(session) = self.sessions.get(&id) else { return Rc::default() };
+        let Some(session) = self.sessions.get(id) else { return Rc::default() };
         let account = session.account.clone();
         let is_available = session.presence.is_some();
         // What they block may not have been looked at: they were perhaps not here at the time.
@@ -297,7 +297,8 @@ impl Im {
             let available = self.available_in(&target.to_bare());
             available.map(|(id, session, _)| (id, session)).collect()
         } else {
-            self.session_at(target).into_iter().map(|id| (id, &self.sessions[&id])).collect()
+            let id = self.session_at(target);
+            id.and_then(|id| Some((id, self.sessions.get(id)?))).into_iter().collect()
         }
     }
 }

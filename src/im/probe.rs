@@ -26,7 +26,7 @@ impl Im {
         session: SessionId,
         stanza: &Stanza,
     ) -> Result<bool, StanzaError> {
-        let (Some(session), Some(to)) = (self.sessions.get(&session), &stanza.to) else {
+        let (Some(session), Some(to)) = (self.sessions.get(session), &stanza.to) else {
             return Ok(true);
         };
         let item = cx.storage.roster_item(&session.account, &to.to_bare())?;
@@ -101,7 +101,7 @@ impl Im {
         contacts: &Contacts,
         visible: &[BareJid],
     ) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         for contact in visible {
             for (_, other, presence) in self.available_in(contact) {
                 if !are_apart(cx, &session.full_jid, &other.full_jid) {

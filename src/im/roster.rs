@@ -75,7 +75,7 @@ pub(super) fn handle_get(
         }
     };
     if let Target::Local(session) = request.origin
-        && let Some(session) = im.sessions.get_mut(&session)
+        && let Some(session) = im.sessions.get_mut(session)
     {
         session.wants_roster = true;
     }

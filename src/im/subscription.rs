@@ -53,7 +53,7 @@ impl Im {
         session: SessionId,
         stanza: &mut Stanza,
     ) -> Result<bool, StanzaError> {
-        let Some(session) = self.sessions.get(&session) else { return Ok(false) };
+        let Some(session) = self.sessions.get(session) else { return Ok(false) };
         let account = session.account.clone();
         let (Some(word), Some(to)) = (word_of(stanza), &stanza.to) else { return Ok(true) };
         // §3.1.1, §3.1.2: to a bare address, whatever the client says.

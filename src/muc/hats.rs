@@ -17,7 +17,7 @@ use crate::cx::Cx;
 use crate::storage::{Hat, StorageError};
 use crate::xml::Element;
 use crate::xmpp::command::Sessions;
-use crate::xmpp::{BareJid, ns};
+use crate::xmpp::{BareJid, hex, ns};
 
 /// The hats of a room, and who wears them.
 #[derive(Default)]
@@ -88,8 +88,7 @@ impl Hats {
                 context.update(&[0]);
             }
         }
-        let hash = context.finish();
-        Some(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex::encode(context.finish().as_ref()))
     }
 
     /// What the presence of an account shows (§3.1).

@@ -9,6 +9,7 @@ use ring::hmac;
 
 use crate::credentials::is_same_secret;
 use crate::cx::Entropy;
+use crate::xmpp::hex;
 
 /// Bytes of the tag that are sent.
 const TAG_BYTES: usize = 16;
@@ -16,30 +17,18 @@ const TAG_BYTES: usize = 16;
 /// Bytes of a version: eight of the number, as many of the tag.
 const VERSION_BYTES: usize = 16;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(HEX[usize::from(byte >> 4)] as char);
-        text.push(HEX[usize::from(byte & 15)] as char);
-    }
-    text
-}
-
 /// A new id of a room message (XEP-0359): unpredictable, so that none can be made in advance.
 pub fn stanza_id(entropy: &mut dyn Entropy) -> String {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes);
-    hex(&bytes)
+    hex::encode(&bytes)
 }
 
 /// The occupant id of an account in a room (XEP-0421 §4.1): the same at every visit, in no other
 /// room, and of no use to find the account.
 pub fn occupant_id(secret: &[u8], account: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-    hex(hmac::sign(&key, account.as_bytes()).as_ref())
+    hex::encode(hmac::sign(&key, account.as_bytes()).as_ref())
 }
 
 /// A version of a room's affiliation list (XEP-0463): its number, behind a mask that only the room
@@ -47,8 +36,10 @@ pub fn occupant_id(secret: &[u8], account: &str) -> String {
 pub fn list_version(secret: &[u8], number: u64, part: Option<usize>) -> String {
     let part = part.map(|part| format!(" {part}")).unwrap_or_default();
     let tag = list_tag(secret, &format!("version {number}{part}"));
-    hex(&[tag.to_be_bytes(), (number ^ list_tag(secret, &format!("mask {tag}"))).to_be_bytes()]
-        .concat())
+    hex::encode(
+        &[tag.to_be_bytes(), (number ^ list_tag(secret, &format!("mask {tag}"))).to_be_bytes()]
+            .concat(),
+    )
 }
 
 /// The number of a version that this room may have given.
@@ -87,7 +78,7 @@ impl Return {
     /// The id of the forwarded request.
     pub fn encode(&self, key: &hmac::Key, room: &str, asked: &str) -> String {
         let text = self.text();
-        format!("{}-{text}", hex(&tag(key, room, asked, &text)))
+        format!("{}-{text}", hex::encode(&tag(key, room, asked, &text)))
     }
 
     fn text(&self) -> String {
@@ -99,7 +90,7 @@ impl Return {
     /// and `asked`.
     pub fn decode(key: &hmac::Key, room: &str, asked: &str, id: &str) -> Option<Self> {
         let (claimed, text) = id.split_once('-')?;
-        let wanted = hex(&tag(key, room, asked, text));
+        let wanted = hex::encode(&tag(key, room, asked, text));
         if !is_same_secret(claimed.as_bytes(), wanted.as_bytes()) {
             return None;
         }

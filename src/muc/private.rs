@@ -11,6 +11,7 @@ use crate::archives::chats;
 use crate::cx::Cx;
 use crate::ids::Target;
 use crate::outbound::Envelope;
+use crate::storage::ArchiveWish;
 use crate::xml::{Element, Node};
 use crate::xmpp::{Condition, IqType, MessageType, Role, Stanza, StanzaError, StanzaKind, ns};
 
@@ -85,7 +86,7 @@ impl Room {
         if cx.config.is_account_domain(target.account.domain()) {
             // Kept once, however many sessions hear it (XEP-0313 §6.1.1).
             relayed.to = Some(target.account.clone().into());
-            chats::keep_received(cx, &target.account, &mut relayed)?;
+            chats::keep_received(cx, &target.account, ArchiveWish::Depends, &mut relayed)?;
         }
         let envelope = Envelope::new(&relayed);
         for seat in &target.seats {

@@ -351,19 +351,23 @@ fn with_slices<T: Default>(
     if room == 0 {
         return Ok(T::default());
     }
-    let mut waiting = [IoSlice::new(&[]); SLICES_MAX];
-    let mut allowed = [IoSlice::new(&[]); SLICES_MAX];
-    let count = outbox.slices(&mut waiting);
+    // Nearly always one chunk is all.
+    if let Some(first) = outbox.chunks().next()
+        && first.len() >= room
+    {
+        return write(&[IoSlice::new(&first[..room])]);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut used = 0;
-    for (slice, allowed) in waiting[..count].iter().zip(&mut allowed) {
+    for (chunk, slice) in outbox.chunks().zip(&mut slices) {
         if room == 0 {
             break;
         }
-        *allowed = IoSlice::new(&slice[..room.min(slice.len())]);
-        room -= allowed.len();
+        *slice = IoSlice::new(&chunk[..room.min(chunk.len())]);
+        room -= slice.len();
         used += 1;
     }
-    write(&allowed[..used])
+    write(&slices[..used])
 }
 
 /// A writer that remembers whether the socket took less than it was offered: then, and only then,

@@ -70,8 +70,8 @@ impl Envelope {
 
     /// Characters of the stanza without its `to`.
     pub fn chars_count(&self) -> usize {
-        let starts_char = |byte: &&u8| **byte & 0xC0 != 0x80;
-        self.head.iter().chain(self.tail.iter()).filter(starts_char).count()
+        let count = |bytes: &[u8]| bytes.iter().filter(|&byte| byte & 0xC0 != 0x80).count();
+        count(&self.head) + count(&self.tail)
     }
 
     /// The stanza without its `to`.
@@ -353,13 +353,23 @@ impl Outboxes {
         self.handler += 1;
     }
 
-    /// The handler has written to storage: what it pushed depends on the commit of this turn.
-    pub fn taint_handler(&mut self) {
+    /// The handler has written to storage, or may have read what an earlier one wrote: what it
+    /// pushed depends on the commit of this turn. So does the stream of `origin`, whose input it
+    /// was, when there is anything to lose: who is told nothing takes it for done all the same.
+    pub fn taint_handler(&mut self, origin: Option<SessionId>, has_written: bool) {
         for index in self.handler_start..self.turn.len() {
             let id = self.turn[index];
             if let Some(outbox) = self.get_mut(id) {
                 outbox.tainted_at.get_or_insert(outbox.handler.1);
             }
+        }
+        let has_pushed = self.handler_start < self.turn.len();
+        if let Some(id) = origin.filter(|_| has_written || has_pushed)
+            && let Some(outbox) = self.get_mut(id)
+        {
+            let end = outbox.end();
+            outbox.tainted_at.get_or_insert(end);
+            self.turn.push(id);
         }
     }
 

@@ -92,18 +92,16 @@ impl Outbox {
         self.starttls_at = None;
     }
 
-    /// Fills `slices` with the waiting bytes, oldest first; returns how many slices were used.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut used = 0;
+    /// The waiting bytes, oldest first.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let open = (!self.open.is_empty()).then_some(&self.open[..]);
-        for chunk in self.chunks.iter().map(|chunk| &chunk[..]).chain(open) {
-            if used == slices.len() {
-                break;
-            }
-            slices[used] = IoSlice::new(chunk);
-            used += 1;
-        }
-        used
+        self.chunks.iter().map(|chunk| &chunk[..]).chain(open)
+    }
+
+    /// Fills `slices` with them; returns how many slices were used.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = self.chunks().zip(slices).map(|(chunk, slice)| *slice = IoSlice::new(chunk));
+        filled.count()
     }
 
     /// The transport has taken `count` bytes. Panics when that is more than waits.

@@ -61,7 +61,7 @@ fn a_lost_commit_takes_back_what_depended_on_it_and_nothing_else() {
     out.begin_handler();
     out.push_raw(writer, b"-ack");
     out.push_envelope(writer, &message(3000), b"");
-    out.taint_handler();
+    out.taint_handler(None, true);
     out.begin_handler();
     out.push_end(writer, b"</stream:stream>");
     out.begin_handler();

@@ -1,13 +1,76 @@
-//! Writing the format (§4).
+//! Writing the format (§4): the document, its hosts and users, and in which order a user's data
+//! stand in it. An importer of our own needs what is earlier for what is later: the archive before
+//! the messages that wait, since some of those are in it.
 
 use std::io::Write;
 
-use super::{MECHANISMS, PIE, SCRAM};
-use crate::credentials::{Credentials, ScramKeys};
-use crate::storage::{RosterItem, Storage};
-use crate::xml::writer::{escape_attr, write_element};
-use crate::xml::{self, Element};
-use crate::xmpp::{BareJid, base64, ns};
+use super::{PIE, blocked, contacts, kept, keys, messages, nodes, state};
+use crate::storage::{Storage, StorageError};
+use crate::xml::Element;
+use crate::xml::writer::{write_attr, write_element};
+use crate::xmpp::BareJid;
+
+/// Bytes after which what was written is handed on.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A document that is being written, an element a line.
+pub(super) struct Writer<'a> {
+    out: &'a mut dyn Write,
+    bytes: Vec<u8>,
+    /// Name and namespace of what is open, outermost first.
+    opened: Vec<(&'static str, &'static str)>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        let bytes = b"<?xml version='1.0' encoding='UTF-8'?>\n".to_vec();
+        Self { out, bytes, opened: Vec::new() }
+    }
+
+    /// Begins an element.
+    pub(super) fn open(
+        &mut self,
+        name: &'static str,
+        ns: &'static str,
+        attributes: &[(&str, &str)],
+    ) {
+        self.bytes.push(b'<');
+        self.bytes.extend_from_slice(name.as_bytes());
+        if ns != self.ns() {
+            write_attr(&mut self.bytes, "xmlns", ns);
+        }
+        for (name, value) in attributes {
+            write_attr(&mut self.bytes, name, value);
+        }
+        self.bytes.extend_from_slice(b">\n");
+        self.opened.push((name, ns));
+    }
+
+    /// Ends the one that began last.
+    pub(super) fn close(&mut self) {
+        let (name, _) = self.opened.pop().expect("who closes has opened");
+        self.bytes.extend_from_slice(format!("</{name}>\n").as_bytes());
+    }
+
+    /// A whole element.
+    pub(super) fn element(&mut self, element: &Element) -> Result<(), String> {
+        let ns = self.ns();
+        write_element(&mut self.bytes, element, ns);
+        self.bytes.push(b'\n');
+        if self.bytes.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// The namespace in force.
+    fn ns(&self) -> &'static str {
+        self.opened.last().map_or("", |(_, ns)| ns)
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.out.write_all(&self.bytes).map_err(|error| error.to_string())?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
 
 /// Writes these accounts; returns how many.
 pub fn export(
@@ -15,85 +78,51 @@ pub fn export(
     accounts: &[BareJid],
     out: &mut dyn Write,
 ) -> Result<usize, String> {
-    let mut bytes = b"<?xml version='1.0' encoding='UTF-8'?>\n<server-data xmlns='".to_vec();
-    bytes.extend_from_slice(PIE.as_bytes());
-    bytes.extend_from_slice(b"'>\n");
+    let mut writer = Writer::new(out);
+    writer.open("server-data", PIE, &[]);
     let mut host: Option<&str> = None;
     for account in accounts {
         if host != Some(account.domain()) {
             if host.is_some() {
-                bytes.extend_from_slice(b"</host>\n");
+                writer.close();
             }
-            open(&mut bytes, "host", "jid", account.domain());
+            writer.open("host", PIE, &[("jid", account.domain())]);
             host = Some(account.domain());
         }
-        write_user(storage, account, &mut bytes)?;
-        out.write_all(&bytes).map_err(|error| error.to_string())?;
-        bytes.clear();
+        write_user(storage, account, &mut writer).map_err(|error| format!("{account}: {error}"))?;
+        writer.flush()?;
     }
     if host.is_some() {
-        bytes.extend_from_slice(b"</host>\n");
+        writer.close();
     }
-    bytes.extend_from_slice(b"</server-data>\n");
-    out.write_all(&bytes).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+    writer.close();
+    writer.flush()?;
+    out.flush().map_err(|error| error.to_string())?;
     Ok(accounts.len())
 }
 
-fn open(bytes: &mut Vec<u8>, name: &str, attribute: &str, value: &str) {
-    bytes.extend_from_slice(format!("<{name} {attribute}='").as_bytes());
-    escape_attr(bytes, value);
-    bytes.extend_from_slice(b"'>\n");
-}
-
-/// `<user/>` (§4.2), a child a line.
-fn write_user(storage: &mut Storage, account: &BareJid, bytes: &mut Vec<u8>) -> Result<(), String> {
-    let failed = |error| format!("{account}: {error}");
-    let credentials = storage.account(account).map_err(failed)?;
-    let credentials = credentials.ok_or_else(|| format!("there is no account {account}"))?;
-    open(bytes, "user", "name", account.local().unwrap_or_default());
-    for element in scram(&credentials) {
-        write_element(bytes, &element, PIE);
-        bytes.push(b'\n');
-    }
-    let roster = storage.roster(account).map_err(failed)?;
-    let query = Element::new("query", ns::ROSTER);
-    let query = roster.iter().map(item_element).fold(query, Element::with_child);
-    write_element(bytes, &query, PIE);
-    bytes.push(b'\n');
-    for request in storage.requests(account).map_err(failed)? {
-        for stanza in xml::read_fragment(request.as_bytes(), ns::CLIENT) {
-            write_element(bytes, &stanza, PIE);
-            bytes.push(b'\n');
-        }
-    }
-    bytes.extend_from_slice(b"</user>\n");
+/// `<user/>` (§4.2)
+fn write_user(
+    storage: &mut Storage,
+    account: &BareJid,
+    writer: &mut Writer<'_>,
+) -> Result<(), String> {
+    let credentials = storage.account(account).map_err(text)?;
+    let credentials = credentials.ok_or("there is no account of this name")?;
+    writer.open("user", PIE, &[("name", account.local().unwrap_or_default())]);
+    keys::write(&credentials, writer)?;
+    state::write(storage, account, writer)?;
+    contacts::write(storage, account, writer)?;
+    blocked::write(storage, account, writer)?;
+    kept::write(storage, account, writer)?;
+    nodes::write(storage, account, writer)?;
+    messages::write_archive(storage, account, writer)?;
+    messages::write_offline(storage, account, writer)?;
+    writer.close();
     Ok(())
 }
 
-/// §4.3
-fn scram(credentials: &Credentials) -> [Element; 2] {
-    let keys = [&credentials.sha1, &credentials.sha256];
-    std::array::from_fn(|index| keys_element(MECHANISMS[index], keys[index]))
-}
-
-fn keys_element(mechanism: &str, keys: &ScramKeys) -> Element {
-    let part = |name: &'static str, text: String| Element::new(name, SCRAM).with_text(text);
-    Element::new("scram-credentials", SCRAM)
-        .with_attr("mechanism", mechanism)
-        .with_child(part("iter-count", keys.iterations.to_string()))
-        .with_child(part("salt", base64::encode(&keys.salt)))
-        .with_child(part("server-key", base64::encode(&keys.server_key)))
-        .with_child(part("stored-key", base64::encode(&keys.stored_key)))
-}
-
-/// §4.4: as in a roster result (RFC 6121 §2.1.2).
-fn item_element(item: &RosterItem) -> Element {
-    let element = Element::new("item", ns::ROSTER)
-        .with_attr("jid", item.jid.as_str())
-        .with_attr_opt("name", item.name.as_deref())
-        .with_attr("subscription", item.subscription.as_str())
-        .with_attr_opt("ask", item.ask.then_some("subscribe"))
-        .with_attr_opt("approved", item.approved.then_some("true"));
-    let groups = item.groups.iter().map(|group| Element::new("group", ns::ROSTER).with_text(group));
-    groups.fold(element, Element::with_child)
+/// What storage says, for a person.
+pub(super) fn text(error: StorageError) -> String {
+    error.to_string()
 }

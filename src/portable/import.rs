@@ -1,24 +1,29 @@
-//! Reading the format (§4). What stands in the file and is not understood is left out, and counted:
-//! whoever imports is told (§4). What is understood and wrong ends the import.
+//! Reading the format (§4): the walk through documents, and the table of what a user's are made of.
+//! What stands in a file and is not understood is left out, and each kind of it told once: whoever
+//! imports is to know (§4). What is understood and wrong ends the import, with file and line.
+//!
+//! A user's account is made as its element opens, and gets its keys as that ends: all of it is in
+//! the transaction of whoever calls.
 
 use std::io::Read;
 
-use super::{MECHANISMS, PIE, SCRAM};
+use super::export::text;
+use super::include::{DOCUMENTS_MAX, Files, XINCLUDE, path};
+use super::keys::{self, Keys};
+use super::{ARCHIVE, OURS, PIE, SCRAM, blocked, contacts, kept, messages, nodes, state};
 use crate::config::Config;
-use crate::credentials::{Credentials, ScramHash, ScramKeys};
 use crate::cx::Entropy;
-use crate::storage::{RosterItem, Storage, StorageError, Subscription};
+use crate::storage::Storage;
 use crate::xml::Element;
-use crate::xml::document::{Document, DocumentEvent};
-use crate::xml::writer::write_element;
-use crate::xmpp::{BareJid, Jid, base64, ns};
+use crate::xml::document::{Document, DocumentEvent, Take};
+use crate::xmpp::{BareJid, Jid, ns};
 
-/// Levels that are told as they open: `<server-data/>`, `<host/>`, `<user/>`.
-const LEVELS: usize = 3;
-/// What an attacker who wrote the file could make a login cost (advisory a13 in reverse).
-const ITERATIONS_MAX: u32 = 10_000_000;
-/// Bytes of a salt.
-const SALT_BYTES_MAX: usize = 1024;
+/// Kinds of elements that are told of at most.
+const LEFT_OUT_KINDS_MAX: usize = 100;
+/// A roster may take this part of an outbox, as for clients.
+const OUTBOX_SHARE: usize = 8;
+/// What stands around a user: `<server-data/>` and `<host/>`.
+const USER_DEPTH: usize = 2;
 
 /// What was imported.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,204 +34,256 @@ pub struct Imported {
     pub left_out: Vec<String>,
 }
 
-/// The account that is being read.
-struct User {
-    account: BareJid,
-    /// In the order of [`MECHANISMS`].
-    keys: [Option<ScramKeys>; 2],
-    password: Option<String>,
-    roster: Vec<RosterItem>,
-    requests: Vec<(BareJid, String)>,
+/// What readers have at hand.
+pub(super) struct Import<'a> {
+    pub(super) storage: &'a mut Storage,
+    pub(super) config: &'a Config,
+    pub(super) entropy: &'a mut dyn Entropy,
+    /// Now, for what comes without a time.
+    pub(super) unix_ms: i64,
+    imported: Imported,
 }
 
-/// Reads accounts into a database, within the transaction of the turn. `Err` says on which line
-/// and what; whoever calls must not commit then.
+/// The account that is being read.
+pub(super) struct User {
+    pub(super) account: BareJid,
+    pub(super) keys: Keys,
+    /// Nodes that were spoken of, and have no configuration yet.
+    pub(super) unconfigured: Vec<String>,
+    /// When the next item was published.
+    pub(super) published_unix_ms: Option<i64>,
+}
+
+/// Reads an element, a child of the one before it.
+type Reader = fn(&mut Import<'_>, &mut User, &Element, &Element) -> Result<(), String>;
+
+/// A child of `<user/>`: whether it comes whole or its children do, one by one; who reads that.
+struct Kind(&'static str, &'static str, Take, Reader);
+
+const KINDS: &[Kind] = &[
+    Kind("scram-credentials", SCRAM, Take::Whole, keys::read),
+    Kind("disabled", OURS, Take::Whole, state::read_disabled),
+    Kind("last", OURS, Take::Whole, state::read_last),
+    Kind("query", ns::ROSTER, Take::Open, contacts::read_item),
+    Kind("presence", ns::CLIENT, Take::Whole, contacts::read_request),
+    Kind("query", blocked::PRIVACY, Take::Whole, blocked::read_privacy),
+    Kind("blocklist", ns::BLOCKING, Take::Open, blocked::read_item),
+    Kind("vCard", ns::VCARD_TEMP, Take::Whole, kept::read_vcard),
+    Kind("query", ns::PRIVATE, Take::Open, kept::read_private),
+    Kind("pubsub", ns::PUBSUB_OWNER, Take::Open, nodes::read_owned),
+    Kind("pubsub", ns::PUBSUB, Take::Open, nodes::read_item),
+    Kind("prefs", ns::MAM, Take::Whole, messages::read_preferences),
+    Kind("archive", ARCHIVE, Take::Open, messages::read_archived),
+    Kind("offline-messages", PIE, Take::Open, messages::read_offline),
+];
+
+fn kind(element: &Element) -> Option<&'static Kind> {
+    KINDS.iter().find(|Kind(name, ns, ..)| element.is(name, ns))
+}
+
+/// What is to be done with an element inside of these.
+fn take(path: &[Element], element: &Element) -> Take {
+    let is_include = element.is("include", XINCLUDE);
+    match path {
+        [] | [_] | [_, _] | [_, _, _] if is_include => Take::Whole,
+        [] => Take::Open,
+        [_] if element.is("host", PIE) => Take::Open,
+        [_, _] if element.is("user", PIE) => Take::Open,
+        [_, _, _] => kind(element).map_or(Take::Skip, |Kind(_, _, take, _)| *take),
+        [_, _, _, pubsub] if pubsub.is("pubsub", ns::PUBSUB) && element.is("items", ns::PUBSUB) => {
+            Take::Open
+        }
+        [_] | [_, _] => Take::Skip,
+        _ => Take::Whole,
+    }
+}
+
+/// Reads accounts into a database, within the transaction of the turn, from the document of this
+/// name and those that it includes. `Err` says in which file, on which line and what; whoever calls
+/// must not commit then.
 pub fn import(
     storage: &mut Storage,
     config: &Config,
     entropy: &mut dyn Entropy,
-    source: impl Read,
+    unix_ms: i64,
+    files: &mut dyn Files,
+    name: &str,
 ) -> Result<Imported, String> {
-    let mut document = Document::new(source, LEVELS);
-    let mut reading = Reading { storage, config, entropy, imported: Imported::default() };
-    let mut line = 1;
-    reading.all(&mut document, &mut line).map_err(|error| format!("line {line}: {error}"))?;
-    Ok(reading.imported)
+    let mut chance = [0; 4];
+    entropy.fill(&mut chance);
+    storage.roster_epochs_skip(u32::from_ne_bytes(chance)).map_err(text)?;
+    let imported = Imported::default();
+    let import = Import { storage, config, entropy, unix_ms, imported };
+    let mut walk = Walk { import, files, documents: Vec::new(), opened: Vec::new(), user: None };
+    walk.include(name)?;
+    walk.all().map_err(|error| {
+        let whose = walk.user.as_ref().map(|user| format!("{}: ", user.account));
+        let place = walk.documents.last().map(|open| {
+            let line = open.document.line();
+            format!("{}: line {line}: ", open.name)
+        });
+        format!("{}{}{error}", place.unwrap_or_default(), whose.unwrap_or_default())
+    })?;
+    Ok(walk.import.imported)
 }
 
-struct Reading<'a> {
-    storage: &'a mut Storage,
-    config: &'a Config,
-    entropy: &'a mut dyn Entropy,
-    imported: Imported,
-}
-
-impl Reading<'_> {
-    fn all<R: Read>(&mut self, document: &mut Document<R>, line: &mut u64) -> Result<(), String> {
-        let mut opened: Vec<Element> = Vec::new();
-        let mut user: Option<User> = None;
-        loop {
-            let event = document.next_event();
-            *line = document.line();
-            match event? {
-                DocumentEvent::Open(element) => {
-                    let is_known = match opened.as_slice() {
-                        [] if element.is("server-data", PIE) => true,
-                        [] => return Err("this is not the portable format (XEP-0227)".to_owned()),
-                        [_] => element.is("host", PIE),
-                        [_, host] => host.is("host", PIE) && element.is("user", PIE),
-                        _ => false,
-                    };
-                    if !is_known {
-                        self.leave_out(&element);
-                    } else if opened.len() == LEVELS - 1 {
-                        let host = opened[1].attr("jid").unwrap_or_default();
-                        user = Some(self.open_user(host, &element)?);
-                    }
-                    opened.push(element);
-                }
-                DocumentEvent::Element(element) => match &mut user {
-                    Some(user) => self.read(user, &element)?,
-                    None => self.leave_out(&element),
-                },
-                DocumentEvent::Close => {
-                    opened.pop();
-                    if let Some(user) = user.take_if(|_| opened.len() == LEVELS - 1) {
-                        self.keep(user)?;
-                    }
-                }
-                DocumentEvent::End => return Ok(()),
-            }
-        }
-    }
-
-    fn leave_out(&mut self, element: &Element) {
+impl Import<'_> {
+    /// An element is not understood, or cannot be kept.
+    pub(super) fn leave_out(&mut self, element: &Element) {
         let name = format!("{{{}}}{}", element.ns, element.name);
-        if !self.imported.left_out.contains(&name) && self.imported.left_out.len() < 100 {
-            self.imported.left_out.push(name);
+        let left_out = &mut self.imported.left_out;
+        if !left_out.contains(&name) && left_out.len() < LEFT_OUT_KINDS_MAX {
+            left_out.push(name);
         }
     }
 
-    fn open_user(&self, host: &str, element: &Element) -> Result<User, String> {
-        let name = element.attr("name").ok_or("a user without a name")?;
-        let account = Jid::from_parts(Some(name), host, None);
-        let account = account.map_err(|_| format!("not an account: {name:?} at {host:?}"))?;
-        let account = crate::accounts::parse_address(self.config, account.as_str());
-        Ok(User {
-            account: account.map_err(|error| error.to_string())?,
-            keys: [None, None],
-            password: element.attr("password").map(str::to_owned),
-            roster: Vec::new(),
-            requests: Vec::new(),
-        })
+    /// What is in sum more than the server lets clients have: its own answers would not pass.
+    fn check_limits(&mut self, account: &BareJid) -> Result<(), String> {
+        let (storage, limits) = (&mut *self.storage, &self.config.limits);
+        let (contacts, roster_bytes) = storage.roster_size(account, 0).map_err(text)?;
+        let requests = storage.requests(account).map_err(text)?.len();
+        let blocked = storage.blocked(account).map_err(text)?.len();
+        let private = storage.private_xml_bytes(account).map_err(text)?;
+        let nodes = storage.pep_usage(account).map_err(text)?;
+        let mut items = 0;
+        for node in storage.pep_nodes(account).map_err(text)? {
+            items = items.max(storage.pep_index(&node).map_err(text)?.len());
+        }
+        for (count, max, what, key) in [
+            (contacts, limits.roster_items, "contacts", "roster_items"),
+            (roster_bytes * OUTBOX_SHARE, limits.outbox_bytes, "bytes of roster", "outbox_bytes"),
+            (requests, limits.subscription_requests, "requests", "subscription_requests"),
+            (blocked, limits.blocked_addresses, "blocked addresses", "blocked_addresses"),
+            (private, limits.private_bytes, "bytes of private XML", "private_bytes"),
+            (nodes.nodes, limits.pep_nodes, "nodes", "pep_nodes"),
+            (items, limits.pep_items, "items of a node", "pep_items"),
+            (nodes.bytes, limits.pep_bytes, "bytes of items", "pep_bytes"),
+        ] {
+            if max > 0 && count > max {
+                return Err(format!("{count} {what} are more than limits.{key} ({max})"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A document that is being read.
+struct OpenDocument {
+    document: Document<Box<dyn Read>>,
+    name: String,
+}
+
+/// The way through documents.
+struct Walk<'a> {
+    import: Import<'a>,
+    files: &'a mut dyn Files,
+    /// Each but the first is included in the one before it.
+    documents: Vec<OpenDocument>,
+    /// What is open, through all documents.
+    opened: Vec<Element>,
+    user: Option<User>,
+}
+
+impl Walk<'_> {
+    /// Reads a document from here on.
+    fn include(&mut self, name: &str) -> Result<(), String> {
+        if self.documents.len() >= DOCUMENTS_MAX {
+            return Err(format!("{name}: files include each other too deep"));
+        }
+        let source = self.files.open(name);
+        let source = source.map_err(|error| format!("{name}: {error}"))?;
+        let (document, name) = (Document::new(source), name.to_owned());
+        self.documents.push(OpenDocument { document, name });
+        Ok(())
     }
 
-    /// A child of `<user/>`.
-    fn read(&mut self, user: &mut User, element: &Element) -> Result<(), String> {
-        if element.is("scram-credentials", SCRAM) {
-            let mechanism = element.attr("mechanism").unwrap_or_default();
-            match MECHANISMS.iter().position(|known| *known == mechanism) {
-                Some(index) => user.keys[index] = Some(keys(element, index)?),
-                None => self.leave_out(element),
+    fn all(&mut self) -> Result<(), String> {
+        while let Some(open) = self.documents.last_mut() {
+            let opened = &self.opened;
+            match open.document.next_event(|element| take(opened, element))? {
+                DocumentEvent::Open(element) => self.open(element)?,
+                DocumentEvent::Element(element) => self.element(&element)?,
+                DocumentEvent::Skipped(element) => self.import.leave_out(&element),
+                DocumentEvent::Close => {
+                    self.opened.pop();
+                    if self.opened.len() == USER_DEPTH
+                        && let Some(user) = &mut self.user
+                    {
+                        finish(&mut self.import, user)?;
+                        self.user = None;
+                    }
+                }
+                DocumentEvent::End => {
+                    self.documents.pop();
+                }
             }
-        } else if element.is("query", ns::ROSTER) {
-            for item in element.elements().filter(|item| item.is("item", ns::ROSTER)) {
-                user.roster.push(roster_item(item)?);
-            }
-        } else if element.is("presence", ns::CLIENT) && element.attr("type") == Some("subscribe") {
-            let from = element.attr("from").and_then(|from| BareJid::parse(from).ok());
-            let from = from.ok_or("a request that comes from nobody")?;
-            let mut xml = Vec::new();
-            write_element(&mut xml, element, ns::CLIENT);
-            user.requests.push((from, String::from_utf8_lossy(&xml).into_owned()));
-        } else {
-            self.leave_out(element);
         }
         Ok(())
     }
 
-    /// The whole user is read: it becomes an account.
-    fn keep(&mut self, user: User) -> Result<(), String> {
-        let account = &user.account;
-        let failed = |error: StorageError| format!("{account}: {error}");
-        let credentials = match (user.keys, &user.password) {
-            ([Some(sha1), Some(sha256)], _) => Credentials { sha1, sha256 },
-            (_, Some(password)) => {
-                Credentials::derive(password, self.config.sasl.iterations, self.entropy)
-                    .map_err(|_| format!("{account}: the password cannot be used"))?
+    fn open(&mut self, element: Element) -> Result<(), String> {
+        match self.opened.as_slice() {
+            [] if !element.is("server-data", PIE) => {
+                return Err("this is not the portable format (XEP-0227)".to_owned());
             }
-            _ => {
-                let both = MECHANISMS.join(" and ");
-                return Err(format!("{account}: there is neither a password nor {both}"));
+            [_, host] => self.user = Some(begin(&mut self.import, host, &element)?),
+            _ => {}
+        }
+        self.opened.push(element);
+        Ok(())
+    }
+
+    /// An element that has come whole.
+    fn element(&mut self, element: &Element) -> Result<(), String> {
+        if self.opened.len() <= USER_DEPTH + 1 && element.is("include", XINCLUDE) {
+            let base = self.documents.last().map_or("", |open| &open.name);
+            match path(base, element)? {
+                Some(name) => self.include(&name)?,
+                None => self.import.leave_out(element),
             }
+            return Ok(());
+        }
+        let (Some(user), [_, _, of_user @ .., parent]) = (&mut self.user, &self.opened[..]) else {
+            return Ok(());
         };
-        if !self.storage.account_create(account, &credentials).map_err(failed)? {
-            return Err(format!("the account {account} exists already"));
+        // Of the child of the user that it is, or stands in.
+        let child = match of_user {
+            [] => element,
+            [_] => parent,
+            [_, child, ..] => child,
+        };
+        match kind(child) {
+            Some(Kind(.., read)) => read(&mut self.import, user, parent, element),
+            None => Ok(()),
         }
-        for item in &user.roster {
-            self.storage.roster_put(account, item).map_err(failed)?;
-        }
-        for (from, xml) in &user.requests {
-            self.storage.request_put(account, from, xml, 0).map_err(failed)?;
-        }
-        self.imported.accounts += 1;
-        Ok(())
     }
 }
 
-/// §4.3
-fn keys(element: &Element, index: usize) -> Result<ScramKeys, String> {
-    let hash = [ScramHash::Sha1, ScramHash::Sha256][index];
-    let part = |name: &str| {
-        let text = element.child(name, SCRAM).map(Element::text);
-        text.ok_or_else(|| format!("credentials without {name}"))
-    };
-    let bytes = |name: &str| {
-        let decoded = base64::decode(part(name)?.trim());
-        decoded.ok_or_else(|| format!("{name} is not base64"))
-    };
-    let key = |name: &str| {
-        let key = bytes(name)?;
-        match key.len() == hash.output_bytes() {
-            true => Ok(key),
-            false => Err(format!("{name} is not of the size of {}", MECHANISMS[index])),
-        }
-    };
-    let iterations = part("iter-count")?.trim().parse().ok();
-    let iterations = iterations.filter(|count| (1..=ITERATIONS_MAX).contains(count));
-    let salt = bytes("salt")?;
-    if salt.is_empty() || salt.len() > SALT_BYTES_MAX {
-        return Err("the salt has no possible size".to_owned());
+/// A user begins: its account is made.
+fn begin(import: &mut Import<'_>, host: &Element, element: &Element) -> Result<User, String> {
+    let host = host.attr("jid").unwrap_or_default();
+    let name = element.attr("name").ok_or("a user without a name")?;
+    let account = Jid::from_parts(Some(name), host, None);
+    let account = account.map_err(|_| format!("not an account: {name:?} at {host:?}"))?;
+    let account = crate::accounts::parse_address(import.config, account.as_str());
+    let account = account.map_err(|error| error.to_string())?;
+    let is_new = import.storage.account_create(&account, &keys::no_credentials());
+    if !is_new.map_err(text)? {
+        return Err(format!("the account {account} exists already"));
     }
-    Ok(ScramKeys {
-        salt,
-        iterations: iterations.ok_or("iter-count is no possible number")?,
-        stored_key: key("stored-key")?,
-        server_key: key("server-key")?,
-    })
+    let keys = Keys::of(element);
+    Ok(User { account, keys, unconfigured: Vec::new(), published_unix_ms: None })
 }
 
-/// §4.4
-fn roster_item(item: &Element) -> Result<RosterItem, String> {
-    let jid = item.attr("jid").unwrap_or_default();
-    let jid = BareJid::parse(jid).map_err(|_| format!("not a contact: {jid:?}"))?;
-    let subscription = match item.attr("subscription").unwrap_or("none") {
-        "none" => Subscription::None,
-        "to" => Subscription::To,
-        "from" => Subscription::From,
-        "both" => Subscription::Both,
-        other => return Err(format!("no subscription is {other:?}")),
-    };
-    let groups = item.elements().filter(|group| group.is("group", ns::ROSTER));
-    let mut groups: Vec<String> = groups.map(Element::text).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(RosterItem {
-        jid,
-        name: item.attr("name").map(str::to_owned),
-        groups,
-        subscription,
-        ask: item.attr("ask") == Some("subscribe"),
-        approved: matches!(item.attr("approved"), Some("true" | "1")),
-    })
+/// The user has ended: all that an account needs has to be there.
+fn finish(import: &mut Import<'_>, user: &mut User) -> Result<(), String> {
+    if let Some(node) = user.unconfigured.first() {
+        return Err(format!("the node {node:?} has no configuration (§4.10.2)"));
+    }
+    nodes::convert_bookmarks(import, &user.account)?;
+    import.check_limits(&user.account)?;
+    let credentials = keys::credentials(import, std::mem::take(&mut user.keys))?;
+    import.storage.account_change(&user.account, &credentials).map_err(text)?;
+    import.imported.accounts += 1;
+    Ok(())
 }

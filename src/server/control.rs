@@ -21,7 +21,7 @@ impl Server {
             self.cx.storage.roll_back_handler();
         }
         self.finish_chain();
-        let wrote = self.chain_wrote;
+        let wrote = self.chain.has_written;
         self.commit(now);
         match answer {
             Ok(_) if wrote && self.cx.storage.is_read_only() => {

@@ -78,9 +78,11 @@ impl Server {
     pub(super) fn tell_crowds(&mut self) {
         let joins_first = !self.door.was_served;
         self.door.was_served = joins_first && self.let_in();
-        self.begin_chain();
-        self.muc.tell_backlog(&mut self.cx);
-        self.finish_chain();
+        if self.muc.has_backlog() {
+            self.begin_chain();
+            self.muc.tell_backlog(&mut self.cx);
+            self.finish_chain();
+        }
         if !joins_first {
             self.let_in();
         }

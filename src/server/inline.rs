@@ -9,7 +9,7 @@ use crate::stream::sasl::login::Granted;
 use crate::stream::sasl::profile;
 use crate::xml::Element;
 use crate::xml::writer::write_element;
-use crate::xmpp::{BareJid, Jid, StanzaError, StreamCondition, ns};
+use crate::xmpp::{BareJid, Jid, StanzaError, StreamCondition, hex, ns};
 
 use super::Server;
 use super::session::xml_limits;
@@ -71,7 +71,7 @@ impl Server {
         let tagged = tagged.filter(|resource| account.with_resource(resource).is_ok());
         let full_jid = self.take_resource(id, tagged.as_ref().unwrap_or(&own))?;
         // What is said of the archive rests on what others may have written in this turn.
-        self.chain_is_free = false;
+        self.chain.is_free = false;
         let mut bound = Element::new("bound", ns::BIND2);
         if let Some(metadata) = self.im.archive_metadata(&mut self.cx, account) {
             bound.push(metadata);
@@ -98,7 +98,7 @@ impl Server {
         };
         let name = [account.as_str().as_bytes(), &[0], client.as_bytes()].concat();
         let digest = ScramHash::Sha256.hmac(&secret, &name);
-        digest[..RESOURCE_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&digest[..RESOURCE_BYTES])
     }
 
     /// Ends the earlier sessions of the same client (XEP-0386 §3.2): they are known by the part of
@@ -109,7 +109,7 @@ impl Server {
             let resource = full_jid.and_then(Jid::resource).unwrap_or_default();
             let made = resource.rsplit_once('/').map_or(resource, |(_, made)| made);
             if made == own {
-                self.chain_is_free = false;
+                self.chain.is_free = false;
                 self.end_stream(id, Some(StreamCondition::Conflict.into()));
             }
         }

@@ -114,7 +114,7 @@ impl Server {
             return Err(failed(Condition::BadRequest));
         };
         // What it has handled may depend on the commit of this turn.
-        self.chain_is_free = false;
+        self.chain.is_free = false;
         let Some(old) = self.resumable(&account, previd) else {
             let handled = self.expired.handled(&account, previd);
             let handled = handled.map(|handled| handled.to_string());
@@ -327,7 +327,7 @@ impl Server {
                 full_jid.as_ref().is_some_and(|jid| self.redeliver_written(jid, &undelivered));
             self.cx.out.stanzas_dropped += u64::from(!was_given && is_present && !is_managed);
             if let Some(full_jid) = full_jid.clone().filter(|_| was_given) {
-                self.chain_redelivered.push((full_jid, undelivered));
+                self.chain.redelivered.push((full_jid, undelivered));
             }
         }
     }
@@ -432,7 +432,7 @@ impl Server {
 const UNEXPECTED: Condition = Condition::UnexpectedRequest;
 
 /// §6
-fn failed(condition: Condition) -> Element {
+pub(super) fn failed(condition: Condition) -> Element {
     let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
     Element::new("failed", ns::SM).with_child(condition)
 }

@@ -45,6 +45,7 @@ use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
 use links::{Attachment, Links, Queues};
 use management::Expired;
+use router::Chain;
 use session::{Hold, Session, Sessions, xml_limits};
 
 /// Whether the server wants bytes of a connection now.
@@ -107,18 +108,15 @@ pub struct Server {
     resumed: Vec<SessionId>,
     /// Sessions that nobody has resumed in time: what they had handled.
     expired: Expired,
-    /// What ended sessions had not got, and was given to others or kept: in the current chain, and
-    /// in this turn where that depends on the commit.
-    chain_redelivered: Vec<(Jid, Undelivered)>,
+    /// The current chain of handlers.
+    chain: Chain,
+    /// What ended sessions had not got in this turn, and was given to others or kept, where that
+    /// depends on the commit.
     turn_redelivered: Vec<(Jid, Undelivered)>,
-    /// Something was written to storage in the current chain of handlers.
-    chain_wrote: bool,
     /// Something was written in this turn: what later handlers say may rest on it.
     turn_wrote: bool,
     /// A timer is set for storage to sweep.
     sweeps: bool,
-    /// The current chain answers from nothing that is ever stored (a ping, a stream header).
-    chain_is_free: bool,
     door: Door,
     drain: Drain,
     /// The sessions of commands that admins run.
@@ -156,12 +154,10 @@ impl Server {
             logins_awaited: 0,
             resumed: Vec::new(),
             expired: Expired::default(),
-            chain_redelivered: Vec::new(),
+            chain: Chain::default(),
             turn_redelivered: Vec::new(),
-            chain_wrote: false,
             turn_wrote: false,
             sweeps: false,
-            chain_is_free: false,
             door: Door::default(),
             drain: Drain::default(),
             commands: admin::Commands::default(),

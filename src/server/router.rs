@@ -3,15 +3,29 @@
 //! the turn.
 
 use crate::cx::AccountEnd;
-use crate::ids::Target;
+use crate::ids::{SessionId, Target};
 use crate::im;
 use crate::iq::{self, Scope};
+use crate::outbound::Undelivered;
 use crate::xmpp::{
-    BareJid, Condition, IqType, MessageType, PresenceType, Stanza, StanzaError, StanzaKind,
+    BareJid, Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError, StanzaKind,
     StreamCondition,
 };
 
 use super::Server;
+
+/// What one input causes, until all of it is done.
+#[derive(Default)]
+pub(super) struct Chain {
+    /// The session whose input it was.
+    pub(super) origin: Option<SessionId>,
+    /// Something was written to storage.
+    pub(super) has_written: bool,
+    /// It answers from nothing that is ever stored (a ping, a stream header).
+    pub(super) is_free: bool,
+    /// What ended sessions had not got, and was given to others or kept.
+    pub(super) redelivered: Vec<(Jid, Undelivered)>,
+}
 
 impl Server {
     /// What is pushed from here on belongs to one input.
@@ -19,8 +33,7 @@ impl Server {
         self.cx.out.set_time(self.cx.now.unix_ms);
         self.cx.out.begin_handler();
         self.cx.storage.begin_handler();
-        self.chain_wrote = false;
-        self.chain_is_free = false;
+        self.chain = Chain::default();
     }
 
     /// Routes what the input caused, ends the sessions it asked to end, and marks the output as
@@ -30,7 +43,7 @@ impl Server {
             self.cx.out.write_again(session);
         }
         loop {
-            self.chain_wrote |= self.cx.storage.handler_wrote();
+            self.chain.has_written |= self.cx.storage.handler_wrote();
             if let Some(stanza) = self.cx.poll_routed() {
                 self.cx.storage.begin_handler();
                 self.handle_one(Target::Routed, stanza);
@@ -56,12 +69,12 @@ impl Server {
             }
         }
         // A later handler may have read what this one wrote, and so told of it.
-        self.turn_wrote |= self.chain_wrote;
-        if self.chain_wrote || self.turn_wrote && !self.chain_is_free {
-            self.cx.out.taint_handler();
-            self.turn_redelivered.append(&mut self.chain_redelivered);
+        self.turn_wrote |= self.chain.has_written;
+        if self.chain.has_written || self.turn_wrote && !self.chain.is_free {
+            self.cx.out.taint_handler(self.chain.origin, self.chain.has_written);
+            self.turn_redelivered.append(&mut self.chain.redelivered);
         }
-        self.chain_redelivered.clear();
+        self.chain.redelivered.clear();
     }
 
     /// Hands one stanza to its handler, and answers its error.
@@ -260,7 +273,7 @@ impl Server {
             }
         };
         self.cx.reply(origin, stanza, answer);
-        self.chain_is_free = true;
+        self.chain.is_free = true;
         Ok(true)
     }
 

@@ -65,7 +65,7 @@ pub struct Session {
     /// When it was last pinged for its silence.
     pub pinged_ms: Option<u64>,
     /// The invitation that it has shown (XEP-0445 §4), until it has registered with it.
-    pub invitation: Option<TokenHash>,
+    pub invitation: Option<Box<TokenHash>>,
     /// Counted among the connections before login.
     pub is_login_awaited: bool,
     /// What stream management knows of it, once enabled.

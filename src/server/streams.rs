@@ -31,7 +31,8 @@ impl Server {
     fn begin_chain_of(&mut self, id: SessionId) {
         self.begin_chain();
         let session = self.sessions.get(id);
-        self.chain_is_free = session.is_some_and(|session| session.full_jid.is_none());
+        self.chain.is_free = session.is_some_and(|session| session.full_jid.is_none());
+        self.chain.origin = Some(id);
     }
 
     /// Handles what the parser of a session has, up to the budget of a turn.
@@ -255,7 +256,7 @@ impl Server {
         let account = session.negotiation.account().ok_or(Condition::NotAllowed)?;
         let full_jid = account.with_resource(resource).map_err(|_| Condition::BadRequest)?;
         if let Some(old) = self.im.session_at(&full_jid) {
-            self.chain_is_free = false;
+            self.chain.is_free = false;
             self.end_stream(old, Some(StreamCondition::Conflict.into()));
         }
         self.im.bind(&mut self.cx, id, &full_jid)?;
@@ -275,7 +276,7 @@ impl Server {
         let address = session.address;
         let (now_ms, limits) = (self.cx.now.mono_ms, &self.cx.config.limits);
         let what = Counted::Registrations;
-        let invitation = session.invitation;
+        let invitation = session.invitation.clone();
         let result = match iq.attr("type") {
             Some("result" | "error") => return,
             Some("set") if self.addresses.is_exhausted(limits, now_ms, address, what) => {
@@ -295,7 +296,7 @@ impl Server {
             }
             Some("set") => {
                 self.addresses.count(now_ms, address, what);
-                self.register_invited(id, &domain, iq, invitation.as_ref())
+                self.register_invited(id, &domain, iq, invitation.as_deref())
             }
             _ => iq::register::handle_unauthenticated(&mut self.cx, &domain, iq, None)
                 .map(|answer| answer.payload),

@@ -55,6 +55,19 @@ pub struct ChatMessage {
     pub xml: Vec<u8>,
 }
 
+/// What an account wants archived, where that is the same whoever it is exchanged with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveWish {
+    /// It has not said: as the configuration has it.
+    Unsaid,
+    /// Everything.
+    All,
+    /// Nothing.
+    Nothing,
+    /// It depends on with whom: [`Storage::chat_is_wanted`] knows.
+    Depends,
+}
+
 /// What an account wants archived (XEP-0441).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivePreferences {
@@ -107,6 +120,28 @@ impl Storage {
             |row| row.get(0),
         )?;
         Ok(wanted.unwrap_or_default())
+    }
+
+    /// What of it holds for everybody; `None` when there is no such account.
+    pub fn archive_wish(&mut self, account: &BareJid) -> Result<Option<ArchiveWish>, StorageError> {
+        self.read_one(
+            "SELECT behaviour, EXISTS (SELECT 1 FROM archive_preference_jid AS listed
+                                       WHERE listed.account = account.id)
+             FROM account LEFT JOIN archive_preference ON archive_preference.account = account.id
+             WHERE domain = ?1 AND local = ?2",
+            key(account),
+            |row| {
+                let said: Option<String> = row.get(0)?;
+                let has_exceptions = row.get(1)?;
+                Ok(match said.as_deref().map(parse_behaviour) {
+                    None => ArchiveWish::Unsaid,
+                    Some(_) if has_exceptions => ArchiveWish::Depends,
+                    Some(ArchiveDefault::Always) => ArchiveWish::All,
+                    Some(ArchiveDefault::Roster) => ArchiveWish::Depends,
+                    Some(ArchiveDefault::Never) => ArchiveWish::Nothing,
+                })
+            },
+        )
     }
 
     /// Adds a message to the archive of an account, and keeps the archive within its bounds.
@@ -335,6 +370,7 @@ mod tests {
         let nobody = jid("nobody@x").to_bare();
         let wanted = storage.chat_is_wanted(&nobody, &jid("romeo@x"), ArchiveDefault::Always);
         assert_eq!(wanted, Ok(false));
+        assert_eq!(storage.archive_wish(&nobody), Ok(None));
         let added = storage.chat_add(&nobody, &message(1, "romeo@x", None), FOREVER);
         assert_eq!(added, Err(StorageError::Failed));
         let last = LastSeen { unix_ms: 5, status: None };
@@ -357,6 +393,7 @@ mod tests {
             approved: false,
         };
         storage.roster_put(&juliet, &nurse).expect("put");
+        assert_eq!(storage.archive_wish(&juliet), Ok(Some(ArchiveWish::Unsaid)));
         type List = &'static [&'static str];
         type Row = (ArchiveDefault, List, List, &'static str, bool);
         let rows: &[Row] = &[
@@ -381,6 +418,12 @@ mod tests {
             assert_eq!(storage.archive_preferences(&juliet), Ok(Some(preferences)));
             let wanted = storage.chat_is_wanted(&juliet, &jid(with), Never);
             assert_eq!(wanted, Ok(*want), "{default:?} {always:?} {never:?} {with}");
+            let wish = match default {
+                Always if never.is_empty() && always.is_empty() => ArchiveWish::All,
+                Never if never.is_empty() && always.is_empty() => ArchiveWish::Nothing,
+                _ => ArchiveWish::Depends,
+            };
+            assert_eq!(storage.archive_wish(&juliet), Ok(Some(wish)), "{default:?} {always:?}");
         }
     }
 

@@ -122,14 +122,34 @@ impl Storage {
         oldest_ms: i64,
         bytes_max: usize,
     ) -> Result<OfflineSlice, StorageError> {
+        self.offline_from(account, (oldest_ms, i64::MIN), bytes_max)
+    }
+
+    /// Those behind a slice that are the oldest, in the same way.
+    pub fn offline_next(
+        &mut self,
+        account: &BareJid,
+        slice: &OfflineSlice,
+        bytes_max: usize,
+    ) -> Result<OfflineSlice, StorageError> {
+        self.offline_from(account, slice.last, bytes_max)
+    }
+
+    fn offline_from(
+        &mut self,
+        account: &BareJid,
+        place: (i64, i64),
+        bytes_max: usize,
+    ) -> Result<OfflineSlice, StorageError> {
         let mut slice = OfflineSlice::default();
         let mut bytes = 0;
+        let (domain, local) = (account.domain(), account.local().unwrap_or_default());
         self.read_some(
             "SELECT o.unix_ms, o.id, o.bytes, o.sender, o.stanza, o.archived
              FROM account a JOIN offline o ON o.account = a.id
-             WHERE a.domain = ?1 AND a.local = ?2 AND o.unix_ms >= ?3
+             WHERE a.domain = ?1 AND a.local = ?2 AND (o.unix_ms, o.id) > (?3, ?4)
              ORDER BY o.unix_ms, o.id",
-            params![account.domain(), account.local().unwrap_or_default(), oldest_ms],
+            params![domain, local, place.0, place.1],
             |row| {
                 bytes += row.get::<_, i64>(2)?;
                 let is_full = usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max);
@@ -208,6 +228,8 @@ mod tests {
         }
         let slice = storage.offline_slice(&juliet, 0, 8).expect("read");
         assert_eq!((texts(&slice), slice.has_more), (vec!["<a/>", "<b/>"], true));
+        let next = storage.offline_next(&juliet, &slice, 8).expect("read");
+        assert_eq!((texts(&next), next.has_more), (vec!["<c/>"], false));
         storage.offline_remove(&juliet, &slice).expect("removed");
         // However little there is room for, one comes.
         let slice = storage.offline_slice(&juliet, 0, 1).expect("read");

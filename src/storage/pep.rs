@@ -11,6 +11,7 @@ mod people;
 use rusqlite::{Row, params};
 
 use super::rooms::{key, one_row};
+use super::values::stored_jid;
 use super::{Storage, StorageError};
 use crate::xmpp::BareJid;
 
@@ -115,13 +116,64 @@ impl Storage {
 
     /// The nodes of an account, by name.
     pub fn pep_nodes(&mut self, account: &BareJid) -> Result<Vec<PepNode>, StorageError> {
-        self.read_all(
+        self.pep_nodes_named(account, |_| true)
+    }
+
+    /// Those with the names that are wanted.
+    pub fn pep_nodes_named(
+        &mut self,
+        account: &BareJid,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<PepNode>, StorageError> {
+        let (mut nodes, mut configs) = (Vec::new(), PepConfig::from_texts());
+        self.read_some(
             "SELECT n.id, n.name, n.config, n.created_unix_ms
              FROM pep_node n JOIN account a ON a.id = n.account
              WHERE a.domain = ?1 AND a.local = ?2 ORDER BY n.name",
             key(account),
-            node,
-        )
+            |row| {
+                if is_wanted(row.get_ref(1)?.as_str()?) {
+                    nodes.push(node_with(row, &mut configs)?);
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(nodes)
+    }
+
+    /// The same of every account here whose presence `account` sees, by address.
+    pub fn pep_nodes_of_contacts(
+        &mut self,
+        account: &BareJid,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(BareJid, Vec<PepNode>)>, StorageError> {
+        let mut found: Vec<(BareJid, Vec<PepNode>)> = Vec::new();
+        let mut configs = PepConfig::from_texts();
+        self.read_some(
+            "SELECT n.id, n.name, n.config, n.created_unix_ms, r.jid
+             FROM account me JOIN roster r ON r.account = me.id
+             JOIN account a ON a.domain = substr(r.jid, instr(r.jid, '@') + 1)
+                                 AND a.local = substr(r.jid, 1, instr(r.jid, '@') - 1)
+             JOIN pep_node n ON n.account = a.id
+             WHERE me.domain = ?1 AND me.local = ?2 AND r.subscription IN ('to', 'both')
+             ORDER BY r.jid, n.name",
+            key(account),
+            |row| {
+                if !is_wanted(row.get_ref(1)?.as_str()?) {
+                    return Ok(true);
+                }
+                let contact = row.get_ref(4)?.as_str()?;
+                if found.last().is_none_or(|(last, _)| last.as_str() != contact) {
+                    let Some(contact) = stored_jid(contact) else { return Ok(true) };
+                    found.push((contact, Vec::new()));
+                }
+                if let Some((_, nodes)) = found.last_mut() {
+                    nodes.push(node_with(row, &mut configs)?);
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(found)
     }
 
     /// What the nodes of an account take.
@@ -279,11 +331,81 @@ fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
 }
 
 fn node(row: &Row<'_>) -> rusqlite::Result<PepNode> {
-    let (name, config): (String, String) = (row.get(1)?, row.get(2)?);
-    let config = PepConfig::from_text(&name, &config);
+    node_with(row, PepConfig::from_text)
+}
+
+fn node_with(
+    row: &Row<'_>,
+    mut config: impl FnMut(&str, &str) -> PepConfig,
+) -> rusqlite::Result<PepNode> {
+    let name: String = row.get(1)?;
+    let config = config(&name, row.get_ref(2)?.as_str()?);
     Ok(PepNode { id: row.get(0)?, name, config, created_unix_ms: row.get(3)? })
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<PepItem> {
     Ok(PepItem { uid: row.get(0)?, publisher: row.get(1)?, unix_ms: row.get(2)?, xml: row.get(3)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::tests::credentials;
+    use crate::storage::{RosterItem, Subscription};
+
+    fn bare(text: &str) -> BareJid {
+        BareJid::parse(text).expect("an address")
+    }
+
+    #[test]
+    fn nodes_of_whom_one_sees() {
+        let mut storage = Storage::memory();
+        let (juliet, open) = (bare("juliet@x"), PepAccess::Open);
+        let titled = |title: &str, access| PepConfig {
+            title: title.to_owned(),
+            access,
+            ..PepConfig::default()
+        };
+        for (name, subscription) in [
+            ("juliet@x", None),
+            ("nurse@x", Some(Subscription::Both)),
+            ("paris@x", Some(Subscription::From)),
+            ("romeo@y", Some(Subscription::To)),
+            ("tybalt@x", Some(Subscription::None)),
+            ("elsewhere@z", Some(Subscription::Both)),
+            ("z", Some(Subscription::Both)),
+            ("stranger@x", None),
+        ] {
+            let jid = bare(name);
+            if !name.ends_with('z') {
+                assert_eq!(storage.account_create(&jid, &credentials(1)), Ok(true));
+                for (node, config) in [
+                    ("mood", PepConfig::default()),
+                    ("nick", PepConfig::default()),
+                    ("tune", titled(name, open)),
+                ] {
+                    storage.pep_node_create(&jid, node, &config, 1).expect("made");
+                }
+            }
+            let Some(subscription) = subscription else { continue };
+            let (name, groups) = (None, Vec::new());
+            let item = RosterItem { jid, name, groups, subscription, ask: false, approved: false };
+            storage.roster_put(&juliet, &item).expect("put");
+        }
+        let found = storage.pep_nodes_of_contacts(&juliet, |name| name != "nick").expect("read");
+        let told: Vec<_> = found
+            .iter()
+            .flat_map(|(jid, nodes)| nodes.iter().map(move |node| (jid, node)))
+            .map(|(jid, node)| format!("{} {} {}", jid.as_str(), node.name, node.config.title))
+            .collect();
+        let want =
+            ["nurse@x mood ", "nurse@x tune nurse@x", "romeo@y mood ", "romeo@y tune romeo@y"];
+        assert_eq!(told, want);
+        assert_eq!(
+            found[0].1,
+            storage.pep_nodes_named(&bare("nurse@x"), |n| n != "nick").expect("read")
+        );
+        let stranger = storage.pep_nodes_of_contacts(&bare("stranger@x"), |_| true);
+        assert_eq!(stranger, Ok(Vec::new()));
+    }
 }

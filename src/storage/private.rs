@@ -34,6 +34,20 @@ impl Storage {
         )
     }
 
+    /// The namespaces and names under which an account keeps something, in the order in which they
+    /// came.
+    pub fn private_xml_names(
+        &mut self,
+        account: &BareJid,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        self.read_all(
+            "SELECT p.ns, p.name FROM private_xml p JOIN account a ON a.id = p.account
+             WHERE a.domain = ?1 AND a.local = ?2 ORDER BY p.id",
+            key(account),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
     /// Sets it; `Failed` when there is no such account.
     pub fn private_xml_put(
         &mut self,
@@ -100,6 +114,8 @@ mod tests {
             assert_eq!(storage.private_xml(&jid, "n", name), Ok(Some(xml.to_owned())));
         }
         assert_eq!(storage.private_xml_bytes(&jid), Ok(2 + 4 + 2 + 9));
+        let names = ["a", "b"].map(|name| ("n".to_owned(), name.to_owned()));
+        assert_eq!(storage.private_xml_names(&jid), Ok(names.to_vec()));
         assert_eq!(storage.private_xml(&jid, "m", "a"), Ok(None));
         storage.private_xml_remove(&jid, "n", "a").expect("removed");
         storage.private_xml_remove(&jid, "n", "a").expect("it is not there");

@@ -265,6 +265,14 @@ impl Storage {
         Ok(changes)
     }
 
+    /// Rosters that get their first version from now on have none that any before them had, nor,
+    /// where `epochs` is drawn by chance, those of another database: what a client knows of a
+    /// roster that was somewhere else is never taken for the same here.
+    pub fn roster_epochs_skip(&mut self, epochs: u32) -> Result<(), StorageError> {
+        self.write("UPDATE roster_epoch SET last = last + ?1", [epochs])?;
+        Ok(())
+    }
+
     /// The number of the next change.
     fn next_roster_version(
         &mut self,
@@ -368,5 +376,9 @@ mod tests {
         assert_eq!(storage.roster_version(&a), Ok(RosterVersion::default()));
         let version = storage.roster_put(&a, &item("x@localhost", &[])).expect("put");
         assert_eq!(version.to_string(), "2.1");
+        storage.roster_epochs_skip(u32::MAX).expect("written");
+        create(&mut storage, "b@localhost").expect("made");
+        let version = storage.roster_put(&jid("b@localhost"), &item("x@localhost", &[]));
+        assert_eq!(version.map(|version| version.epoch), Ok(3 + i64::from(u32::MAX)));
     }
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use ring::hmac;
 
 use super::dataform::{Submission, Submitted};
-use super::{BareJid, Condition, ErrorType, Jid, StanzaError, ns};
+use super::{BareJid, Condition, ErrorType, Jid, StanzaError, hex, ns};
 use crate::xml::Element;
 
 /// A session that is not continued within this time is over.
@@ -271,7 +271,7 @@ impl Parties<'_> {
         let Self { requester, responder, node, .. } = self;
         let text = format!("command\0{requester}\0{responder}\0{node}\0{body}");
         let tag = hmac::sign(&self.key(), text.as_bytes());
-        let mut digits: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = hex::encode(tag.as_ref());
         digits.truncate(MAC_DIGITS);
         digits
     }

@@ -85,6 +85,12 @@ impl Submitted {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
+    /// A submission of this field alone.
+    pub fn only(&self, var: &str) -> Self {
+        let is_it = |(name, _): &&(String, Vec<String>)| name == var;
+        Self { fields: self.fields.iter().filter(is_it).cloned().collect() }
+    }
+
     /// All values of a field; `None` when it is left out.
     pub fn values(&self, var: &str) -> Option<&[String]> {
         self.fields.iter().find(|(name, _)| name == var).map(|(_, values)| values.as_slice())

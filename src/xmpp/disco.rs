@@ -64,13 +64,14 @@ impl DiscoInfo {
     pub fn caps_ver(&self) -> String {
         let mut identities: Vec<_> =
             self.identities.iter().map(|i| (i.category, i.kind, "", i.name.as_str())).collect();
-        caps_hash(&mut identities, &self.features, &self.forms)
+        caps_ver(&caps_text(&mut identities, &self.features, &self.forms))
     }
 }
 
-/// The verification string (SHA-1) of what somebody else has said of itself (XEP-0115 §5.4);
-/// `None` when that is ill-formed.
-pub fn caps_ver_of(query: &Element) -> Option<String> {
+/// What is hashed of what somebody else has said of itself (XEP-0115 §5.4); `None` when that is
+/// ill-formed. Its parts, each ended by `<`, do not say what they are: a feature, an identity, the
+/// type or a value of a form. So a hash vouches for the parts alone.
+pub fn caps_text_of(query: &Element) -> Option<String> {
     let children = |name, ns| query.elements().filter(move |child| child.is(name, ns));
     let identity = |element| -> Option<_> {
         let element: &Element = element;
@@ -99,7 +100,7 @@ pub fn caps_ver_of(query: &Element) -> Option<String> {
     }
     form_types.sort_unstable();
     let is_repeated = has_pair(&identities) || has_pair(&features) || has_pair(&form_types);
-    (!is_repeated).then(|| caps_hash(&mut identities, &features, &forms))
+    (!is_repeated).then(|| caps_text(&mut identities, &features, &forms))
 }
 
 fn has_pair<T: PartialEq>(sorted: &[T]) -> bool {
@@ -117,9 +118,14 @@ fn single_form_type(form: &Element) -> Option<String> {
     only.filter(|_| values.is_empty())
 }
 
-/// The hash of XEP-0115 §5.1; an identity is (category, type, lang, name). Our own identities have
-/// no language, those of other entities may.
-fn caps_hash(
+/// The verification string (SHA-1) of XEP-0115 §5.1.
+pub fn caps_ver(text: &str) -> String {
+    base64::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
+}
+
+/// What is hashed by XEP-0115 §5.1; an identity is (category, type, lang, name). Our own identities
+/// have no language, those of other entities may.
+fn caps_text(
     identities: &mut [(&str, &str, &str, &str)],
     features: &[&str],
     forms: &[Element],
@@ -146,7 +152,7 @@ fn caps_hash(
             push(&factor);
         }
     }
-    base64::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
+    text
 }
 
 /// FORM_TYPE and, per field in order, its name and sorted values. A form without FORM_TYPE counts
@@ -222,16 +228,17 @@ mod tests {
         );
         let mut identities = [("client", "pc", "en", "Psi 0.11"), ("client", "pc", "el", "Ψ 0.11")];
         let want = "q07IKJEyjvHSyhy//CH0CxmKi8w=";
-        assert_eq!(caps_hash(&mut identities, &FEATURES, std::slice::from_ref(&form)), want);
+        let mut ver = |forms: &[Element]| caps_ver(&caps_text(&mut identities, &FEATURES, forms));
+        assert_eq!(ver(std::slice::from_ref(&form)), want);
         // A form without FORM_TYPE changes nothing.
         let untyped = Element::new("x", ns::DATA);
-        assert_eq!(caps_hash(&mut identities, &FEATURES, &[untyped, form]), want);
+        assert_eq!(ver(&[untyped, form]), want);
     }
 
     #[test]
     fn forms_are_hashed_in_the_order_of_their_type() {
         let (one, two) = (form("a", &[("x", &["1"])]), form("b", &[]));
-        let hash = |forms: &[Element]| caps_hash(&mut [], &[], forms);
+        let hash = |forms: &[Element]| caps_text(&mut [], &[], forms);
         assert_eq!(hash(&[one.clone(), two.clone()]), hash(&[two.clone(), one.clone()]));
         assert_ne!(hash(std::slice::from_ref(&one)), hash(&[two, one]));
     }
@@ -270,7 +277,9 @@ mod tests {
 
     #[test]
     fn answers_of_others_by_xep_0115_5_4() {
-        let ver = |more: &[&str]| caps_ver_of(&query(&[&PSI[..], more].concat()));
+        let ver = |more: &[&str]| {
+            caps_text_of(&query(&[&PSI[..], more].concat())).as_deref().map(caps_ver)
+        };
         let want = Some("q07IKJEyjvHSyhy//CH0CxmKi8w=".to_owned());
         assert_eq!(ver(&[]), want);
         // Steps 3.3 to 3.5: ill-formed.
@@ -291,6 +300,7 @@ mod tests {
         }
         // A sign that separates parts stays a part of one.
         let split = ["<feature var='a'/>", "<feature var='b'/>"];
-        assert_ne!(caps_ver_of(&query(&split)), caps_ver_of(&query(&["<feature var='a&lt;b'/>"])));
+        let one = ["<feature var='a&lt;b'/>"];
+        assert_ne!(caps_text_of(&query(&split)), caps_text_of(&query(&one)));
     }
 }

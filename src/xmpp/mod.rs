@@ -2,6 +2,7 @@
 
 pub mod affiliation;
 pub mod base64;
+pub mod bookmarks;
 pub mod command;
 pub mod dataform;
 pub mod datetime;
@@ -9,6 +10,7 @@ pub mod delay;
 pub mod disco;
 pub mod domain;
 pub mod error;
+pub mod hex;
 pub mod jid;
 pub mod mam;
 pub mod ns;

@@ -3,7 +3,7 @@
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-use super::{Condition, StanzaError, base64, ns};
+use super::{Condition, StanzaError, base64, hex, ns};
 use crate::xml::writer::write_element;
 use crate::xml::{Element, Node};
 
@@ -30,8 +30,7 @@ pub struct Card {
 
 /// SHA-1 in hexadecimal, as avatars are named by it (XEP-0084 §4.2.1, XEP-0153 §3.1).
 pub fn sha1_hex(bytes: &[u8]) -> String {
-    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
 }
 
 /// The Base64 of a picture, whose lines may be broken anywhere (XEP-0084 §4.1, XEP-0153 §4.6).

@@ -70,5 +70,5 @@ fn accounts_without_a_server() {
     assert_eq!(done(setup, &["export", "-d", other]), text);
     let one = done(setup, &["export", "juliet@localhost"]);
     assert!(one.contains("name='juliet'") && !one.contains("romeo"), "{one}");
-    refused(setup, &["export", "nobody@localhost"], "there is no account");
+    refused(setup, &["export", "nobody@localhost"], "nobody@localhost: there is no account");
 }

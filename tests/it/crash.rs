@@ -1,9 +1,12 @@
 //! `kill -9` at random moments under load, and right after the last of many acknowledgements
-//! (crash/rooms.rs), then a restart on the same data: nothing that was acknowledged is lost, the
-//! database is whole, and what the dead server left in its folder (the control socket, the lock)
-//! hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets it, `TERCET_ROUNDS` how
-//! many times the server dies under load.
+//! (crash/life.rs: of rooms and of accounts), then a restart on the same data: nothing that was
+//! acknowledged is lost, the database is whole, and what the dead server left in its folder (the
+//! control socket, the lock) hinders nobody. The seed is printed when it fails; `TERCET_SEED` sets
+//! it, `TERCET_ROUNDS` how many times the server dies under load.
 
+mod belongings;
+mod life;
+mod people;
 mod rooms;
 mod truth;
 
@@ -152,7 +155,7 @@ fn check(party: &mut Party<Sockets>, romeo: Who, truth: &Truth) {
 /// What only rooms keep: what was said and taken back, hats, cards, options, reserved nicks.
 #[track_caller]
 fn check_room(party: &mut Party<Sockets>, romeo: Who, truth: &Truth) {
-    let archive = rooms::archive(party, romeo, "room");
+    let archive = rooms::archive(party, romeo, "room@conference.localhost");
     for (id, body) in &truth.said {
         let found = archive.get(id).unwrap_or_else(|| panic!("{body} is not in the archive"));
         let is_moderated = to_text(found).contains("<moderated");

@@ -31,5 +31,6 @@ mod start;
 mod storage_lost;
 mod template;
 mod tidy;
+mod transfer;
 
 mod scenarios;

@@ -6,7 +6,7 @@ use tercet::config::Config;
 use tercet::cx::Now;
 use tercet::server::Server;
 use tercet::xml::read_fragment;
-use tercet::xmpp::disco::caps_ver_of;
+use tercet::xmpp::disco::{caps_text_of, caps_ver};
 
 use crate::storage_lost::{NOW, log_in, server, turn};
 
@@ -39,7 +39,8 @@ fn contact_addresses_are_told_from_a_reload_on() {
     log_in(&mut server);
     let node = |answer: &str| {
         let iq = read_fragment(answer.as_bytes(), "jabber:client").pop().expect("an iq");
-        let ver = iq.elements().next().and_then(caps_ver_of).expect("what has a version");
+        let text = iq.elements().next().and_then(caps_text_of).expect("what has a version");
+        let ver = caps_ver(&text);
         format!(" node='urn:tercet#{ver}'")
     };
     let before = node(&disco(&mut server, ""));

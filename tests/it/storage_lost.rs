@@ -92,6 +92,37 @@ fn an_account_that_was_not_stored_is_not_acknowledged() {
     ends_in_order(&written);
 }
 
+/// Nobody would have been told anything, and yet: the message is neither kept nor archived, and
+/// who has sent it took it for said.
+#[test]
+fn a_message_that_was_not_stored_is_not_taken_for_said() {
+    let mut server = server();
+    log_in(&mut server);
+    turn(&mut server, NOW, "<enable xmlns='urn:xmpp:sm:3'/>");
+    server.storage().inject(Fault::LoseCommit(1));
+    let message = "<message to='romeo@localhost' type='chat'><body>lost</body></message>";
+    let written = turn(&mut server, NOW, &format!("{message}<r xmlns='urn:xmpp:sm:3'/>"));
+    assert!(!written.contains("<a "), "{written}");
+    ends_in_order(&written);
+}
+
+/// Who only says what it has got loses nothing with others.
+#[test]
+fn an_acknowledgement_rests_on_no_commit() {
+    const OTHER: ConnId = ConnId { index: 1, generation: 1 };
+    let mut server = server();
+    log_in(&mut server);
+    turn(&mut server, NOW, "<enable xmlns='urn:xmpp:sm:3'/>");
+    assert!(server.handle_accept(NOW, OTHER, IpAddr::V4(Ipv4Addr::LOCALHOST), false));
+    server.storage().inject(Fault::LoseCommit(1));
+    let register = "<iq type='set' id='r'><query xmlns='jabber:iq:register'>\
+                    <username>juliet</username><password>secret</password></query></iq>";
+    server.handle_input(NOW, OTHER, format!("{OPEN}{register}").as_bytes());
+    let written = turn(&mut server, NOW, "<a xmlns='urn:xmpp:sm:3' h='0'/>");
+    assert!(server.storage().is_read_only());
+    assert!(written.is_empty(), "{written}");
+}
+
 #[test]
 fn the_command_line_is_told_what_was_not_stored() {
     let mut server = server();

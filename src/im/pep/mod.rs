@@ -1,17 +1,17 @@
 //! Personal eventing (XEP-0163): the nodes of an account, who may read them, who hears of them.
 //!
 //! An account is a publish-subscribe service (XEP-0060) at its bare address. `requests` is the
-//! table of what can be asked; `node` makes, configures and removes nodes, `config` is their form;
-//! `publish` takes items in and out, `items` gives them; `access` says who may; `affiliations`
-//! and `subscriptions` are lists of a node; `notify` tells of events whom they concern; `disco` is
-//! what an account says of its nodes. What clients want to hear of is known from `im::caps`.
+//! table of what can be asked; `node` makes, configures and removes nodes, `crate::node_config` is
+//! their form; `publish` takes items in and out, `items` gives them; `access` says who may;
+//! `affiliations` and `subscriptions` are lists of a node; `notify` tells of events whom they
+//! concern; `disco` is what an account says of its nodes. What clients want to hear of is known
+//! from `im::caps`.
 //!
 //! Nodes are in storage alone: there is nothing to be kept in step. Here, in this file, is what
 //! other parts of the account use to keep their data in nodes.
 
 mod access;
 mod affiliations;
-mod config;
 mod disco;
 mod items;
 mod node;
@@ -21,6 +21,7 @@ mod requests;
 mod subscriptions;
 
 use crate::cx::Cx;
+use crate::node_config::{self as config, NAME_BYTES_MAX, refused};
 use crate::storage::{PepConfig, PepItem};
 use crate::xml::{Element, read_fragment};
 use crate::xmpp::error::ErrorType;
@@ -31,8 +32,6 @@ use super::Im;
 pub(super) use disco::{add_to_account, handle_node_info, handle_node_items, nodes_for};
 pub(super) use requests::{handle_get, handle_set};
 
-/// Bytes of the name of a node, of the id of an item, of a text of its configuration.
-const NAME_BYTES_MAX: usize = 1023;
 /// Addresses in a list of a node: affiliations, subscriptions.
 const ADDRESSES_MAX: usize = 1000;
 
@@ -137,13 +136,6 @@ impl Im {
 /// The payload of a stored item.
 fn payload(item: &PepItem) -> Option<Element> {
     read_fragment(item.xml.as_bytes(), "").into_iter().next()
-}
-
-/// An error with a condition of publish-subscribe (XEP-0060 §17.2).
-fn refused(condition: Condition, application: &'static str) -> StanzaError {
-    let mut error = StanzaError::new(condition);
-    error.extra_mut().application = Some(Element::new(application, ns::PUBSUB_ERRORS));
-    error
 }
 
 /// The same with another type.

@@ -61,7 +61,7 @@ impl Im {
         let message = message(cx, account, node, event);
         let envelope = Envelope::new(&message);
         for id in audience.sessions {
-            if let Some(session) = self.sessions.get(&id) {
+            if let Some(session) = self.sessions.get(id) {
                 cx.out.push_envelope(id, &envelope, &session.to);
             }
         }
@@ -132,7 +132,7 @@ impl Im {
             let mut listeners = self.listeners(contact, &node.name);
             if !listeners.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
                 listeners.retain(|&id| {
-                    let full_jid = self.sessions.get(&id).map(|session| session.full_jid.clone());
+                    let full_jid = self.sessions.get(id).map(|session| session.full_jid.clone());
                     full_jid.is_some_and(|jid| self.pep_may_tell(cx, account, &jid))
                 });
                 audience.sessions.extend(listeners);
@@ -181,16 +181,17 @@ impl Im {
         id: SessionId,
         nodes: &[&str],
     ) -> Result<(), StanzaError> {
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let listener = session.account.clone();
-        let mut accounts = vec![listener.clone()];
-        // Those of other servers hear of this presence by themselves.
-        let contacts = self.contacts(cx, &listener)?;
-        let are_here = |jid: &&BareJid| cx.config.is_account_domain(jid.domain());
-        accounts.extend(contacts.subscribed_to().filter(are_here).cloned());
+        let is_wanted = |name: &str| nodes.contains(&name);
         let mut bytes_left = greeting_bytes(cx);
-        for account in accounts {
-            self.pep_greet_from(cx, id, &account, nodes, &mut bytes_left)?;
+        let own = cx.storage.pep_nodes_named(&listener, is_wanted)?;
+        self.pep_greet_from(cx, id, &listener, &own, &mut bytes_left)?;
+        // Those of other servers hear of this presence by themselves.
+        for (contact, nodes) in cx.storage.pep_nodes_of_contacts(&listener, is_wanted)? {
+            if cx.config.is_account_domain(contact.domain()) {
+                self.pep_greet_from(cx, id, &contact, &nodes, &mut bytes_left)?;
+            }
         }
         Ok(())
     }
@@ -207,8 +208,9 @@ impl Im {
         let sessions: Vec<_> =
             sessions.filter_map(|(id, s, _)| Some((id, s.interests.clone()?))).collect();
         for (id, interests) in sessions {
-            let mut bytes_left = greeting_bytes(cx);
-            self.pep_greet_from(cx, id, account, &interests.nodes(), &mut bytes_left)?;
+            let wanted = interests.nodes();
+            let nodes = cx.storage.pep_nodes_named(account, |name| wanted.contains(&name))?;
+            self.pep_greet_from(cx, id, account, &nodes, &mut greeting_bytes(cx))?;
         }
         Ok(())
     }
@@ -218,28 +220,30 @@ impl Im {
         cx: &mut Cx,
         id: SessionId,
         account: &BareJid,
-        nodes: &[&str],
+        nodes: &[PepNode],
         bytes_left: &mut usize,
     ) -> Result<(), StanzaError> {
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get(id) else { return Ok(()) };
         let (listener, full_jid) = (session.account.clone(), session.full_jid.clone());
-        for node in cx.storage.pep_nodes(account)? {
-            if node.config.send_last != PepSendLast::OnSubAndPresence
-                || !node.config.notify
-                || !nodes.contains(&node.name.as_str())
-                || self.pep_check_reader(cx, account, &node, &listener).is_err()
-                || !self.pep_may_tell(cx, account, &full_jid)
-            {
+        if nodes.is_empty() || !self.pep_may_tell(cx, account, &full_jid) {
+            return Ok(());
+        }
+        let is_subscriber = self.is_subscriber(cx, account, &listener)?;
+        for node in nodes {
+            let may_read = listener == *account
+                || check_contact(cx, account, node, &listener, is_subscriber).is_ok();
+            let is_due = node.config.send_last == PepSendLast::OnSubAndPresence;
+            if !is_due || !node.config.notify || !may_read {
                 continue;
             }
-            let Some(message) = self.pep_last_message(cx, account, &node)? else { continue };
+            let Some(message) = self.pep_last_message(cx, account, node)? else { continue };
             let envelope = Envelope::new(&message);
             // A session that cannot take all gets what it can: it may ask for the rest.
             if envelope.len() > *bytes_left {
                 return Ok(());
             }
             *bytes_left -= envelope.len();
-            if let Some(session) = self.sessions.get(&id) {
+            if let Some(session) = self.sessions.get(id) {
                 cx.out.push_envelope(id, &envelope, &session.to);
             }
         }

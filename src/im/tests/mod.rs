@@ -1,5 +1,6 @@
 //! What sessions read after stanzas were handled, with the layers above played by a small harness.
 
+mod archive;
 mod blocking;
 mod delivery;
 mod disco;

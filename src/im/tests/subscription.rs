@@ -50,7 +50,7 @@ fn say(
     to: &str,
     kind: PresenceType,
 ) -> Result<Vec<String>, Condition> {
-    let from = world.im.sessions[&session].account.as_str().to_owned();
+    let from = world.im.sessions.get(session).expect("bound").account.as_str().to_owned();
     let mut stanza = presence_to(&from, to, kind);
     world.cx.storage.begin_handler();
     let sent = world.im.handle_sent(&mut world.cx, session, &mut stanza);
@@ -159,7 +159,7 @@ fn what_is_not_stored_is_not_said() {
             .deliver(&presence_to("juliet@localhost", ORCHARD, PresenceType::Subscribe))
             .expect("kept");
         let orchard = world.available(ORCHARD, 0);
-        world.im.sessions.get_mut(&orchard).expect("bound").wants_roster = true;
+        world.im.sessions.get_mut(orchard).expect("bound").wants_roster = true;
         world.cx.storage.inject(Fault::FailWrite(nth));
         let said = say(&mut world, orchard, "juliet@localhost", PresenceType::Subscribed);
         if said.is_ok() {

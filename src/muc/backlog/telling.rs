@@ -155,12 +155,17 @@ impl Muc {
     pub fn poll_timeout(&self, now_ms: u64) -> Option<u64> {
         let stalled_ms = self.telling.stalled_ms;
         let due_ms = stalled_ms.map_or(now_ms, |stalled_ms| stalled_ms + PATIENCE_MS);
-        (!self.telling.rooms.is_empty()).then_some(due_ms)
+        self.has_backlog().then_some(due_ms)
+    }
+
+    /// True while [`Self::tell_backlog`] has something to tell.
+    pub fn has_backlog(&self) -> bool {
+        !self.telling.rooms.is_empty()
     }
 
     /// Once a turn: tells what is left, one visit at least and no more than the turn has room for.
     pub fn tell_backlog(&mut self, cx: &mut Cx) {
-        if self.telling.rooms.is_empty() {
+        if !self.has_backlog() {
             return;
         }
         let now_ms = cx.now.mono_ms;

@@ -190,11 +190,11 @@ fn a_lost_commit_leaves_what_was_queued_before_and_writes_nothing_of_a_resumptio
     // In one turn: a message that depends on the commit, then the resumption.
     out.begin_handler();
     push(&mut out, id, "2");
-    out.taint_handler();
+    out.taint_handler(None, true);
     let new = out.open();
     out.begin_handler();
     out.push_raw(new, b"<success/>");
-    out.taint_handler();
+    out.taint_handler(None, true);
     out.move_to(id, new);
     out.push_raw(id, b"<resumed/>");
     out.write_again(id);

@@ -34,7 +34,7 @@ impl Server {
         let unix_ms = self.cx.now.unix_ms;
         let hash = invitations::check(&mut self.cx.storage, domain.domain(), token, unix_ms)?;
         if let Some(session) = self.sessions.get_mut(id) {
-            session.invitation = Some(hash);
+            session.invitation = Some(Box::new(hash));
             session.negotiation.set_invited(true);
         }
         Ok(())

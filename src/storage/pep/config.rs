@@ -105,8 +105,30 @@ impl Default for PepConfig {
 }
 
 impl PepConfig {
+    /// XEP-0223 §3: nobody else is to see it, and nothing is dropped for the newest one.
+    pub fn private(items_max: u32) -> Self {
+        Self {
+            access: PepAccess::Whitelist,
+            items_max,
+            send_last: PepSendLast::Never,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn to_text(&self) -> String {
         toml::to_string(self).expect("a configuration is a flat table of plain values")
+    }
+
+    /// The same of many nodes, one after the other: most have the same text.
+    pub(super) fn from_texts() -> impl FnMut(&str, &str) -> Self {
+        let mut last: Option<(String, Self)> = None;
+        move |node, text| match &last {
+            Some((known, config)) if known == text => config.clone(),
+            _ => {
+                let config = Self::from_text(node, text);
+                last.insert((text.to_owned(), config)).1.clone()
+            }
+        }
     }
 
     /// A configuration as it was stored. One that cannot be read lets nobody but the owner in.

@@ -1,22 +1,20 @@
-//! Everything that a room keeps, acknowledged in a random order and then `kill -9`: whichever
-//! acknowledgement came last, all of it is there afterwards. The archive has what was said and not
-//! what was taken back, the configuration every option, occupants their hats, members their nicks,
-//! the room its card, clients that keep the list by versions (XEP-0463) get what is new and no
-//! more, and destroyed rooms are remembered.
+//! Everything that a room keeps: the archive has what was said and not what was taken back, the
+//! configuration every option, occupants their hats, members their nicks, the room its card,
+//! clients that keep the list by versions (XEP-0463) get what is new and no more, and destroyed
+//! rooms are remembered.
 
 use std::collections::BTreeMap;
 
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
-use super::{PERSISTENT, check_database, data_of, number_of};
-use crate::driver::Driver as _;
+use super::PERSISTENT;
+use super::life::{Kept, Life, live};
 use crate::matcher::to_text;
 use crate::party::{Party, Who, over_sockets};
-use crate::setup::Seeded;
 use crate::socket::Sockets;
 
-const ROUNDS: usize = 3;
+const ROOM: &str = "room@conference.localhost";
 /// Options of a room, with a value that is no default, and another.
 const OPTIONS: [(&str, [&str; 2]); 16] = [
     ("muc#roomconfig_roomname", ["Name", "Other"]),
@@ -37,23 +35,6 @@ const OPTIONS: [(&str, [&str; 2]); 16] = [
     ("muc#maxhistoryfetch", ["3", "4"]),
 ];
 
-/// A life of the server.
-struct Life<'a> {
-    party: &'a mut Party<Sockets>,
-    /// Owns everything, and is in the room.
-    romeo: Who,
-    juliet: Who,
-    round: usize,
-    /// What was told and has to be told again, by what it is.
-    told: &'a mut BTreeMap<String, String>,
-}
-
-/// Something that a room keeps: how it comes to be, up to its acknowledgement, and how it is found.
-struct Kept {
-    make: fn(&mut Life<'_>),
-    check: fn(&mut Life<'_>),
-}
-
 const KEPT: [Kept; 9] = [
     Kept { make: say, check: check_said },
     Kept { make: take_back, check: check_taken_back },
@@ -68,31 +49,8 @@ const KEPT: [Kept; 9] = [
 
 #[test]
 fn everything_that_a_room_keeps() {
-    let seed = number_of("TERCET_SEED", u64::from(std::process::id()));
-    println!("TERCET_SEED={seed}");
-    let mut dice = Seeded(seed);
     let mut party = over_sockets("", &["romeo", "juliet"]);
-    let mut told = BTreeMap::new();
-    for round in 0..ROUNDS {
-        let (romeo, juliet) = enter(&mut party, round);
-        let told = &mut told;
-        let mut life = Life { party: &mut party, romeo, juliet, round, told };
-        let mut order: Vec<&Kept> = KEPT.iter().collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, dice.below(last + 1));
-        }
-        order.iter().for_each(|kept| (kept.make)(&mut life));
-        party.driver.process.kill().unwrap_or_else(|why| panic!("{why}"));
-        check_database(&data_of(&party));
-        party.driver.restart().unwrap_or_else(|why| panic!("{why}"));
-        let (romeo, juliet) = enter(&mut party, round + 1);
-        let mut life = Life { party: &mut party, romeo, juliet, round, told };
-        KEPT.iter().for_each(|kept| (kept.check)(&mut life));
-        if round + 1 < ROUNDS {
-            party.driver.process.kill().unwrap_or_else(|why| panic!("{why}"));
-            party.driver.restart().unwrap_or_else(|why| panic!("{why}"));
-        }
-    }
+    live(&mut party, &KEPT, enter);
 }
 
 fn enter(party: &mut Party<Sockets>, round: usize) -> (Who, Who) {
@@ -107,36 +65,22 @@ impl Life<'_> {
     /// A set to a room, up to its result.
     #[track_caller]
     fn set(&mut self, who: Who, room: &str, payload: &str) -> Element {
-        let to = format!("{room}@conference.localhost");
-        self.party.send(who, &format!("<iq type='set' id='set' to='{to}'>{payload}</iq>"));
-        self.party.receive(who, "<iq type='result' id='set'/>")
+        self.ask(who, "set", &format!("{room}@conference.localhost"), payload)
     }
 
     /// A get to a room, as the text of its result.
     #[track_caller]
     fn get(&mut self, who: Who, room: &str, payload: &str) -> String {
-        let to = format!("{room}@conference.localhost");
-        self.party.send(who, &format!("<iq type='get' id='get' to='{to}'>{payload}</iq>"));
-        to_text(&self.party.receive(who, "<iq type='result' id='get'/>"))
+        to_text(&self.ask(who, "get", &format!("{room}@conference.localhost"), payload))
     }
 
     /// Says something; returns its stanza id when it came back.
     #[track_caller]
     fn said(&mut self, who: Who, id: &str, inner: &str) -> String {
-        let to = "room@conference.localhost";
+        let to = ROOM;
         let text = format!("<message type='groupchat' id='{id}' to='{to}'>{inner}</message>");
         self.party.send(who, &text);
         stanza_id(&self.party.receive(who, &format!("<message type='groupchat' id='{id}'/>")))
-    }
-
-    fn note(&mut self, what: &str, value: String) {
-        self.told.insert(format!("{what} {}", self.round), value);
-    }
-
-    /// What was noted in this round and in those before it.
-    fn noted(&self, what: &str) -> Vec<String> {
-        let rounds = 0..=self.round;
-        rounds.map(|round| self.told[&format!("{what} {round}")].clone()).collect()
     }
 }
 
@@ -147,7 +91,7 @@ fn say(life: &mut Life<'_>) {
 }
 
 fn check_said(life: &mut Life<'_>) {
-    let archive = archive(life.party, life.romeo, "room");
+    let archive = archive(life.party, life.romeo, ROOM);
     for (round, id) in life.noted("said").iter().enumerate() {
         let text = archive.get(id).map(to_text).unwrap_or_default();
         assert!(text.contains(&format!("<body>said {round}</body>")), "{id}: {text}");
@@ -168,7 +112,7 @@ fn check_taken_back(life: &mut Life<'_>) {
 
 /// Of what is gone from the archive a tombstone is left.
 fn check_tombstones(life: &mut Life<'_>, what: &str, body: &str) {
-    let archive = archive(life.party, life.romeo, "room");
+    let archive = archive(life.party, life.romeo, ROOM);
     for id in life.noted(what) {
         let text = archive.get(&id).map(to_text).unwrap_or_default();
         let is_gone = text.contains("<retracted") && !text.contains(&format!("<body>{body}"));
@@ -330,14 +274,13 @@ pub fn stanza_id(message: &Element) -> String {
     id.unwrap_or_else(|| panic!("no stanza id: {}", to_text(message))).to_owned()
 }
 
-/// The whole archive of a room, by stanza id.
+/// The whole archive of a room or an account, by stanza id.
 #[track_caller]
-pub fn archive(party: &mut Party<Sockets>, who: Who, room: &str) -> BTreeMap<String, Element> {
+pub fn archive(party: &mut Party<Sockets>, who: Who, to: &str) -> BTreeMap<String, Element> {
     let (mut found, mut after) = (BTreeMap::new(), String::new());
     loop {
         let set = format!("<set xmlns='{}'><max>100</max>{after}</set>", ns::RSM);
         let query = format!("<query xmlns='{}'>{set}</query>", ns::MAM);
-        let to = format!("{room}@conference.localhost");
         party.fence(who);
         party.take(who);
         party.send(who, &format!("<iq type='set' id='archive' to='{to}'>{query}</iq>"));

@@ -26,24 +26,34 @@ impl Sim {
             }
             return Ok(());
         }
+        if !self.people[who].questions.is_empty() && self.rng.one_in(4) {
+            self.answer(who);
+            return Ok(());
+        }
         match self.rng.below(100) {
-            0..38 => self.send_message(who),
-            38..54 => self.announce(who),
-            54..58 => self.retire(who),
-            58..62 => self.direct(who),
-            62..77 => self.say_word(who),
-            77..81 => self.change_roster(who),
-            81..86 => self.block(who),
-            86..89 => self.ask_for_roster(who),
-            89..91 => self.ask_for_blocks(who),
-            91..94 => self.switch_carbons(who),
+            0..32 => self.send_message(who),
+            32..46 => self.announce(who),
+            46..50 => self.retire(who),
+            50..54 => self.direct(who),
+            54..67 => self.say_word(who),
+            67..71 => self.change_roster(who),
+            71..75 => self.change_blocks(who),
+            75..77 => self.ask_for_roster(who),
+            77..79 => self.ask_for_blocks(who),
+            79..81 => self.switch_carbons(who),
+            81..86 => self.ask(who),
+            86..89 => self.answer(who),
+            89 => self.prefer(who),
+            90 => self.publish(who),
+            91 => self.read_items(who),
+            92..94 => self.read_some_archive(who)?,
             94..96 => self.leave(who),
             _ => self.trouble_line(who),
         }
         Ok(())
     }
 
-    fn id(&mut self, prefix: &str) -> String {
+    pub(super) fn id(&mut self, prefix: &str) -> String {
         self.count += 1;
         format!("{prefix}{}", self.count)
     }
@@ -54,8 +64,8 @@ impl Sim {
         if other >= own { other + 1 } else { other }
     }
 
-    fn send_message(&mut self, who: usize) {
-        let count = if self.rng.one_in(6) { 4 } else { 1 };
+    pub(super) fn send_message(&mut self, who: usize) {
+        let count = if self.rng.one_in(6) && !self.is_terse { 4 } else { 1 };
         let mut text = String::new();
         for _ in 0..count {
             text += &self.one_message(who);
@@ -72,15 +82,7 @@ impl Sim {
             7 => Kind::Error,
             _ => Kind::Chat,
         };
-        let account = self.rng.below(self.truth.accounts.len());
-        let seat = self.rng.below(self.truth.seats.len());
-        let (to, jid) = match self.rng.below(20) {
-            0..9 => (To::Account(account), account_jid(account)),
-            9..16 => (To::Seat(seat), self.truth.seats[seat].jid()),
-            16..18 => (To::Absent(account), format!("{}/absent", account_jid(account))),
-            18 => (To::Ghost, "ghost@localhost".to_owned()),
-            _ => (To::Elsewhere, "somebody@remote.example".to_owned()),
-        };
+        let (to, jid) = self.somebody(who);
         let id = self.id(if kind == Kind::Error { "e" } else { "m" });
         let hints = ["", "", "", "no-store", "no-copy"][self.rng.below(5)];
         let hint = match hints {
@@ -102,6 +104,7 @@ impl Sim {
             id: id.clone(),
             from: who,
             to,
+            jid: jid.clone(),
             kind,
             is_private: hints == "no-copy" || is_error,
             is_storable: hints != "no-store",
@@ -110,7 +113,35 @@ impl Sim {
         format!("<message to='{jid}' type='{name}' id='{id}'><body>b</body>{hint}{error}</message>")
     }
 
-    fn announce(&mut self, who: usize) {
+    /// Whom somebody writes to.
+    pub(super) fn somebody(&mut self, who: usize) -> (To, String) {
+        let mut account = self.rng.below(self.truth.accounts.len());
+        if self.rng.one_in(8) {
+            // Somebody who is away, and has blocked who writes.
+            let is_deaf = |&at: &usize| {
+                self.truth.bound(at).is_empty() && self.truth.has_blocked_seat(at, who)
+            };
+            account = (0..self.truth.accounts.len()).find(is_deaf).unwrap_or(account);
+        }
+        let mut seat = self.rng.below(self.truth.seats.len());
+        if self.rng.one_in(5) {
+            // Somebody who does not hear it, or does not say so.
+            let is_silent = |&at: &usize| {
+                let is_away = !self.people[at].is_open() || self.people[at].is_mute;
+                self.truth.seats[at].is_bound && (is_away || self.is_shut(at))
+            };
+            seat = (0..self.people.len()).find(is_silent).unwrap_or(seat);
+        }
+        match self.rng.below(20) {
+            0..9 => (To::Account(account), account_jid(account)),
+            9..16 => (To::Seat(seat), self.truth.seats[seat].jid()),
+            16..18 => (To::Absent(account), format!("{}/absent", account_jid(account))),
+            18 => (To::Ghost, "ghost@localhost".to_owned()),
+            _ => (To::Elsewhere, "somebody@remote.example".to_owned()),
+        }
+    }
+
+    pub(super) fn announce(&mut self, who: usize) {
         let priority = PRIORITIES[self.rng.below(PRIORITIES.len())];
         self.announce_with(who, priority);
     }
@@ -146,9 +177,6 @@ impl Sim {
             return;
         }
         let own = self.truth.seats[who].account;
-        let other = (0..self.truth.accounts.len())
-            .find(|other| target.split('/').next() == Some(account_jid(*other).as_str()))
-            .expect("an account");
         let id = self.id("d");
         let is_available = !self.rng.one_in(3);
         let kind = if is_available { "" } else { " type='unavailable'" };
@@ -156,16 +184,26 @@ impl Sim {
             who,
             &format!("<presence to='{target}' id='{id}'{kind}><status>{id}</status></presence>"),
         );
-        if self.truth.has_blocked(own, other) {
+        if self.truth.blocks(own, &target) {
             self.truth.owe(who, format!("error {id} not-acceptable"));
         } else {
             self.truth.direct(who, &target, is_available.then_some(&*id));
         }
     }
 
-    fn say_word(&mut self, who: usize) {
-        let (own, other) = (self.truth.seats[who].account, self.other_account(who));
-        let word = WORDS[[0, 0, 0, 1, 1, 1, 2, 3][self.rng.below(8)]];
+    pub(super) fn say_word(&mut self, who: usize) {
+        let (own, mut other) = (self.truth.seats[who].account, self.other_account(who));
+        let mut word = WORDS[[0, 0, 0, 1, 1, 1, 2, 3][self.rng.below(8)]];
+        if self.rng.one_in(5) {
+            // One that is not heard.
+            let is_deaf = |&at: &usize| {
+                let bond = self.truth.accounts[own].bonds.get(&at);
+                self.truth.has_blocked(at, own) && bond.is_some_and(|bond| bond.from)
+            };
+            if let Some(deaf) = (0..self.truth.accounts.len()).find(is_deaf) {
+                (other, word) = (deaf, "unsubscribed");
+            }
+        }
         let id = self.id("w");
         let to = account_jid(other);
         self.send(who, &format!("<presence to='{to}' type='{word}' id='{id}'/>"));
@@ -176,7 +214,7 @@ impl Sim {
         }
     }
 
-    fn change_roster(&mut self, who: usize) {
+    pub(super) fn change_roster(&mut self, who: usize) {
         let (own, other) = (self.truth.seats[who].account, self.other_account(who));
         let (id, jid) = (self.id("s"), account_jid(other));
         let attributes = if self.rng.one_in(2) {
@@ -206,40 +244,12 @@ impl Sim {
         );
     }
 
-    fn block(&mut self, who: usize) {
-        let (own, other) = (self.truth.seats[who].account, self.other_account(who));
-        // What somebody who is behind will hear of before and after, nobody can tell apart.
-        if self.truth.bound(own).into_iter().any(|seat| self.people[seat].is_lagging) {
-            return;
-        }
-        let is_blocked = !self.truth.has_blocked(own, other) && self.rng.one_in(2);
-        let (id, jid) = (self.id("b"), account_jid(other));
-        let name = if is_blocked { "block" } else { "unblock" };
-        self.send(
-            who,
-            &format!(
-                "<iq type='set' id='{id}'><{name} xmlns='urn:xmpp:blocking'>\
-                 <item jid='{jid}'/></{name}></iq>"
-            ),
-        );
-        self.truth.block(own, other, is_blocked);
-        self.truth.owe(who, format!("result {id}"));
-    }
-
     pub(super) fn ask_for_roster(&mut self, who: usize) {
         let id = self.id("r");
         self.send(who, &format!("<iq type='get' id='{id}'><query xmlns='jabber:iq:roster'/></iq>"));
         self.truth.owe(who, format!("result {id}"));
         self.truth.seats[who].wants_roster = true;
         self.truth.count("rosters");
-    }
-
-    fn ask_for_blocks(&mut self, who: usize) {
-        let id = self.id("l");
-        let list = "<blocklist xmlns='urn:xmpp:blocking'/>";
-        self.send(who, &format!("<iq type='get' id='{id}'>{list}</iq>"));
-        self.truth.owe(who, format!("result {id}"));
-        self.truth.seats[who].wants_blocks = true;
     }
 
     fn switch_carbons(&mut self, who: usize) {

@@ -1,5 +1,4 @@
-//! Subscriptions, rosters and block lists as they must be: RFC 6121 §2 and Appendix A, XEP-0191,
-//! stated once more.
+//! Subscriptions and rosters as they must be: RFC 6121 §2 and Appendix A, stated once more.
 
 use super::truth::{Truth, account_jid};
 
@@ -76,7 +75,7 @@ impl Truth {
     }
 
     /// `account` hears one of the four words of a contact (A.3).
-    fn hear(&mut self, account: usize, contact: usize, word: &'static str) {
+    pub fn hear(&mut self, account: usize, contact: usize, word: &'static str) {
         if self.has_blocked(account, contact) {
             self.count("words of who is blocked");
             return;
@@ -160,43 +159,5 @@ impl Truth {
     pub fn roster(&self, account: usize) -> std::collections::BTreeMap<String, String> {
         let bonds = self.accounts[account].bonds.iter().filter(|(_, bond)| bond.is_in_roster);
         bonds.map(|(contact, bond)| (account_jid(*contact), bond.text())).collect()
-    }
-
-    /// Words may have been lost while the two could not hear each other: a probe finds that out.
-    fn ask_again(&mut self, account: usize, contact: usize) {
-        if !self.bond(account, contact).to
-            || self.has_blocked(contact, account)
-            || self.available(account).is_empty()
-        {
-            return;
-        }
-        if self.bond(contact, account).from {
-            self.show_all(contact, account);
-        } else {
-            self.count("subscriptions found to be over");
-            self.hear(account, contact, "unsubscribed");
-        }
-    }
-
-    /// XEP-0191 §3.3, §3.4.
-    pub fn block(&mut self, account: usize, contact: usize, is_blocked: bool) {
-        let (label, is_new) = match is_blocked {
-            true => ("block", self.accounts[account].blocks.insert(contact)),
-            false => ("unblock", self.accounts[account].blocks.remove(&contact)),
-        };
-        self.count(label);
-        for seat in self.bound(account) {
-            if self.seats[seat].wants_blocks {
-                self.owe(seat, format!("{label} {}", account_jid(contact)));
-            }
-        }
-        if is_blocked {
-            self.hide_all(account, contact);
-            self.hide_directed(account, contact);
-            self.forget_all(account, contact);
-        } else if is_new {
-            self.show_all(account, contact);
-            self.ask_again(account, contact);
-        }
     }
 }

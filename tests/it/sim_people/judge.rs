@@ -1,13 +1,14 @@
 //! Compares what the clients have been told with what they must have been.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Sim;
+use super::blocks::{BlockList, covers};
 use super::truth::Truth;
 
 /// What was true before an act.
 pub struct Before {
-    blocks: Vec<BTreeSet<usize>>,
+    blocks: Vec<BlockList>,
     shown: BTreeMap<(usize, usize), String>,
 }
 
@@ -17,8 +18,12 @@ impl Before {
         Self { blocks, shown: truth.shown.clone() }
     }
 
-    fn is_blocked(&self, one: usize, other: usize) -> bool {
-        self.blocks[one].contains(&other) || self.blocks[other].contains(&one)
+    fn were_apart(&self, truth: &Truth, one: usize, other: usize) -> bool {
+        let has = |who: usize, whom: usize| {
+            let account = truth.seats[who].account;
+            covers(&self.blocks[account], account, &truth.seats[whom].jid())
+        };
+        has(one, other) || has(other, one)
     }
 }
 
@@ -56,23 +61,38 @@ impl Sim {
         if self.people[who].is_mute {
             seat.unacknowledged.extend(got.iter().cloned());
         }
+        for id in std::mem::take(&mut seat.repeatable) {
+            let label = format!("late {id}");
+            let count = |labels: &[String]| labels.iter().filter(|one| **one == label).count();
+            if count(&got) == count(&due) + 1 {
+                let at = got.iter().position(|one| *one == label).expect("it was counted");
+                got.remove(at);
+            }
+        }
+        let late = |labels: &[String]| -> Vec<String> {
+            labels.iter().filter(|label| label.starts_with("late ")).cloned().collect()
+        };
+        let (got_late, due_late) = (late(&got), late(&due));
         got.sort_unstable();
         due.sort_unstable();
+        // What comes twice has come from two places.
+        let is_once = due.windows(2).all(|pair| pair[0] != pair[1]);
+        if got == due && is_once && got_late != due_late {
+            return Err(format!("got in this order {got_late:?}, and not {due_late:?}"));
+        }
         if got == due { Ok(()) } else { Err(format!("got {got:?}, and was to get {due:?}")) }
     }
 
     /// Nobody sees, not even for a moment, whom it may not see.
     fn judge_glimpses(&mut self, who: usize, before: &Before) -> Result<(), String> {
-        let account = self.truth.seats[who].account;
         let is_lagging = self.people[who].is_lagging;
         for (from, is_available) in std::mem::take(&mut self.people[who].heard) {
             let seen = self.truth.seats.iter().position(|seat| seat.jid() == from);
             let Some(seen) = seen else { return Err(format!("hears presence of {from}")) };
-            let other = self.truth.seats[seen].account;
             if is_lagging || !is_available {
                 continue;
             }
-            if before.is_blocked(account, other) && self.truth.is_blocked_between(account, other) {
+            if before.were_apart(&self.truth, who, seen) && self.truth.are_apart(who, seen) {
                 return Err(format!("sees {from}, and one has blocked the other"));
             }
             let pair = (who, seen);
@@ -91,8 +111,7 @@ impl Sim {
         let account = self.truth.seats[who].account;
         for seen in 0..self.truth.seats.len() {
             let jid = self.truth.seats[seen].jid();
-            let other = self.truth.seats[seen].account;
-            if self.truth.has_blocked(account, other) {
+            if self.truth.has_blocked_seat(account, seen) {
                 self.people[who].seen.remove(&jid);
                 continue;
             }
@@ -105,15 +124,18 @@ impl Sim {
         Ok(())
     }
 
-    /// After a restart: rosters and what was kept are what they must be.
+    /// After a restart: all that is stored is what it must be.
     pub(super) fn look_into_storage(&mut self) -> Result<(), String> {
         for account in 0..self.truth.accounts.len() {
             let seat = self.truth.seats.iter().position(|seat| seat.account == account);
             let who = seat.expect("every account has a seat");
             self.connect(who)?;
             self.ask_for_roster(who);
+            self.ask_for_blocks(who);
+            self.read_items(who);
             self.announce_with(who, 1);
             self.settle()?;
+            self.read_archive(who, None, 20, false)?;
             self.judge(&Before::new(&self.truth))?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use tercet::xmpp::ns;
 
 use super::Sim;
+use super::truth::account_jid;
 use crate::client::{Client, Identity, Item};
 use crate::driver::{Event, Link};
 use crate::matcher::to_text;
@@ -14,9 +15,11 @@ const RESUMPTION_MS: u64 = 310_000;
 impl Sim {
     fn identity(&self, who: usize) -> Identity {
         let seat = &self.truth.seats[who];
+        let jid = account_jid(seat.account);
+        let (user, domain) = jid.split_once('@').expect("an address of an account");
         Identity {
-            user: format!("u{}", seat.account),
-            domain: "localhost".to_owned(),
+            user: user.to_owned(),
+            domain: domain.to_owned(),
             resource: Some(seat.resource.clone()),
             password: "secret".to_owned(),
             mechanism: Mechanism::Plain,
@@ -30,9 +33,9 @@ impl Sim {
         if self.truth.seats[who].is_bound {
             self.truth.count("resources taken over");
         }
-        self.truth.unbind(who);
         self.waiting.retain(|waiting| *waiting != who);
         let client = Client::login(self.identity(who));
+        self.trace(who, "--", "connects");
         self.people[who].begin(client, link);
         self.flush(who);
         self.settle()?;
@@ -89,6 +92,7 @@ impl Sim {
         self.world.pace.shut.retain(|shut| *shut != link);
         self.world.cut(link);
         if let Some(who) = self.people.iter().position(|p| p.link == Some(link)) {
+            self.trace(who, "--", "cut");
             self.lose(who);
         }
     }
@@ -101,6 +105,7 @@ impl Sim {
             self.waiting.push(who);
         } else {
             self.truth.count("connections lost");
+            self.truth.note_repeatable(who);
             self.truth.unbind(who);
         }
     }
@@ -147,7 +152,7 @@ impl Sim {
         self.settle()
     }
 
-    fn say_all_handled(&mut self, who: usize) {
+    pub(super) fn say_all_handled(&mut self, who: usize) {
         let person = &mut self.people[who];
         person.is_mute = false;
         let answer = format!("<a xmlns='{}' h='{}'/>", ns::SM, person.handled);
@@ -187,7 +192,12 @@ impl Sim {
                 Event::Bytes(_, bytes) => self.receive(who, &bytes)?,
                 Event::End(link) => {
                     self.world.end(link);
-                    if !self.is_ending {
+                    if let Some(doom) = &mut self.doom
+                        && self.people[who].has_stream_error
+                    {
+                        doom.ended.push(who);
+                        self.people[who].link = None;
+                    } else if !self.is_ending {
                         return Err(format!("{} is cut", self.truth.seats[who].jid()));
                     }
                 }

@@ -8,11 +8,16 @@
 //! A seed that fails is printed; the variables are those of `sim`.
 
 mod acts;
+mod archive;
+mod blocks;
 mod bonds;
+mod items;
 mod judge;
 mod lines;
+mod losses;
 mod must_happen;
 mod person;
+mod requests;
 mod sights;
 mod truth;
 
@@ -25,13 +30,15 @@ use crate::seeds::{self, Tally};
 use crate::setup::{Folder, Seeded, Setup};
 
 use judge::Before;
+use losses::Doom;
 use must_happen::MUST_HAPPEN;
 use person::Person;
 use truth::{Account, Seat, Truth, account_jid};
 
 /// Seeds that `cargo test` plays.
-const SEEDS_COUNT: u64 = 60;
+const SEEDS_COUNT: u64 = 50;
 const ACTS_PER_SEED: usize = 400;
+const CONFIG: &str = "domains = ['localhost', 'other.example']";
 const AN_HOUR_MS: u64 = 3_600_000;
 /// Turns without rest after which a server is said to spin.
 const TURNS_MAX: usize = 100_000;
@@ -74,6 +81,10 @@ struct Sim {
     /// Numbers ids.
     count: usize,
     is_ending: bool,
+    /// A commit is to be lost.
+    doom: Option<Doom>,
+    /// Messages come one by one.
+    is_terse: bool,
     is_traced: bool,
 }
 
@@ -88,7 +99,7 @@ impl Sim {
             }
         }
         let accounts = (0..truth.accounts.len()).map(|at| (account_jid(at), "secret".to_owned()));
-        let setup = Setup::new("", accounts.collect(), Some(Folder::new()?))?;
+        let setup = Setup::new(CONFIG, accounts.collect(), Some(Folder::new()?))?;
         let now = Now { mono_ms: 1_000, unix_ms: 1_767_225_600_000 };
         let is_chunked = rng.one_in(2);
         let weather = Weather { rng: Seeded(rng.next()), is_chunked, shut: Vec::new() };
@@ -102,6 +113,8 @@ impl Sim {
             waiting: Vec::new(),
             count: 0,
             is_ending: false,
+            doom: None,
+            is_terse: false,
             is_traced: std::env::var_os("TERCET_SIM_TRACE").is_some(),
         })
     }
@@ -120,9 +133,15 @@ impl Sim {
             self.quiet()?;
             let pause_ms = 1 + self.rng.below(20) as u64;
             self.world.advance_to(self.world.now.mono_ms + pause_ms);
-            if self.rng.one_in(200) {
-                self.restart()?;
+            match self.rng.below(800) {
+                0..2 => self.restart()?,
+                2..4 => self.crash()?,
+                4..14 => self.lose_a_commit()?,
+                _ => {}
             }
+        }
+        if self.rng.one_in(2) {
+            self.crash()?;
         }
         self.leave_nothing()?;
         self.restart()?;
@@ -150,18 +169,23 @@ impl Sim {
             return Err("the server does not exit".to_owned());
         }
         self.truth.unbind_all();
+        self.world.server.storage().commit().map_err(|e| format!("{e:?}"))?;
+        self.truth.count("restarts");
+        self.begin_again()
+    }
+
+    /// Another server on the same data.
+    fn begin_again(&mut self) -> Result<(), String> {
         self.people.iter_mut().for_each(|person| *person = Person::default());
         self.waiting.clear();
+        self.is_ending = false;
         let weather = Weather {
             rng: Seeded(self.rng.next()),
             is_chunked: self.rng.one_in(2),
             shut: Vec::new(),
         };
         let now = self.world.now;
-        self.world.server.storage().commit().map_err(|e| format!("{e:?}"))?;
         self.world = World::new(self.setup.server(now)?, now, weather);
-        self.is_ending = false;
-        self.truth.count("restarts");
         Ok(())
     }
 

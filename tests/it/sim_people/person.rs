@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use tercet::xml::Element;
 use tercet::xmpp::ns;
 
+use super::archive::{self, Found};
+use super::blocks::bare;
+use super::items::item_of;
+use super::truth::number;
 use crate::client::Client;
 use crate::driver::Link;
 
@@ -30,6 +34,15 @@ pub struct Person {
     pub is_mute: bool,
     /// It gets now what was meant for it earlier.
     pub is_lagging: bool,
+    /// Iqs that it has not answered: who asks, and the id.
+    pub questions: Vec<(String, String)>,
+    /// What a query of its archive has brought.
+    pub found: Vec<Found>,
+    pub fin: Option<Element>,
+    /// Under which ids its archive keeps the messages it has got.
+    pub uids: BTreeMap<String, String>,
+    /// The server has ended its stream by a fault of its own.
+    pub has_stream_error: bool,
     /// Numbers of the latest messages by sender.
     latest: BTreeMap<String, u64>,
     /// What is out of order.
@@ -50,6 +63,10 @@ impl Person {
     pub fn receive(&mut self, element: &Element) -> Option<String> {
         if element.ns == ns::SM {
             return self.manage(element);
+        }
+        if element.is("error", ns::STREAMS) {
+            self.has_stream_error =
+                element.child("internal-server-error", ns::STREAM_ERRORS).is_some();
         }
         if element.ns != ns::CLIENT {
             return None;
@@ -81,6 +98,14 @@ impl Person {
 
     fn read_message(&mut self, message: &Element) {
         let id = message.attr("id").unwrap_or_default();
+        if let Some(found) = archive::found(message) {
+            return self.found.push(found);
+        }
+        let own = bare(message.attr("to").unwrap_or_default());
+        let uid = message.child("stanza-id", ns::SID).filter(|id| id.attr("by") == Some(own));
+        if let Some(uid) = uid.and_then(|uid| uid.attr("id")) {
+            self.uids.insert(id.to_owned(), uid.to_owned());
+        }
         for (way, label) in [("sent", "copy-sent"), ("received", "copy-received")] {
             if let Some(copy) = message.child(way, ns::CARBONS) {
                 let inner = copy.child("forwarded", ns::FORWARD);
@@ -101,7 +126,7 @@ impl Person {
         }
         self.got.push(format!("message {id}"));
         let from = message.attr("from").unwrap_or_default().to_owned();
-        let number = id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+        let number = number(id);
         let latest = self.latest.insert(from.clone(), number);
         if latest.is_some_and(|latest| latest >= number) {
             self.trouble = Some(format!("{id} of {from} comes after {latest:?}"));
@@ -115,6 +140,10 @@ impl Person {
                 let tag = presence.child("status", ns::CLIENT).map(Element::text);
                 self.seen.insert(from.clone(), tag.unwrap_or_default());
                 self.heard.push((from, true));
+            }
+            // The answer to a probe may be that nobody is there (RFC 6121 §4.3.2).
+            Some("unavailable") if bare(&from) == from => {
+                self.seen.retain(|jid, _| bare(jid) != from);
             }
             Some("unavailable") => {
                 self.seen.remove(&from);
@@ -142,17 +171,45 @@ impl Person {
                 self.roster = Some(roster);
                 self.got.push(format!("result {id}"));
             }
+            (Some("get" | "set"), None) if id.starts_with('i') => {
+                self.got.push(format!("iq {id}"));
+                // Who does not acknowledge does not answer either: it may be refused meanwhile.
+                if !self.is_mute {
+                    let from = iq.attr("from").unwrap_or_default();
+                    self.questions.push((from.to_owned(), id.to_owned()));
+                }
+            }
             (Some("set"), None) => {
                 for what in ["block", "unblock"] {
-                    for item in iq.child(what, ns::BLOCKING).iter().flat_map(|b| b.elements()) {
-                        self.got.push(format!("{what} {}", item.attr("jid").unwrap_or_default()));
+                    let Some(change) = iq.child(what, ns::BLOCKING) else { continue };
+                    self.got.extend(jids(change).map(|jid| format!("{what} {jid}")));
+                    if change.elements().next().is_none() {
+                        self.got.push(format!("{what} all"));
                     }
                 }
             }
             (Some("error"), _) => self.got.push(error_label(iq)),
-            _ => self.got.push(format!("result {id}")),
+            _ if iq.child("blocklist", ns::BLOCKING).is_some() => {
+                let list = iq.child("blocklist", ns::BLOCKING).into_iter();
+                let list: Vec<&str> = list.flat_map(jids).collect();
+                self.got.push(format!("blocks {id} {}", list.join(",")));
+            }
+            _ => {
+                if let Some(fin) = iq.child("fin", ns::MAM) {
+                    self.fin = Some(fin.clone());
+                }
+                self.got.push(match item_of(iq) {
+                    Some(text) => format!("item {id} {text}"),
+                    None => format!("result {id}"),
+                });
+            }
         }
     }
+}
+
+/// The addresses of items.
+fn jids(list: &Element) -> impl Iterator<Item = &str> {
+    list.elements().map(|item| item.attr("jid").unwrap_or_default())
 }
 
 fn change(roster: &mut BTreeMap<String, String>, item: &Element) {

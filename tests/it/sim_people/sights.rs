@@ -3,10 +3,6 @@
 use super::truth::{Seat, Truth, account_jid};
 
 impl Truth {
-    pub fn is_blocked_between(&self, one: usize, other: usize) -> bool {
-        self.has_blocked(one, other) || self.has_blocked(other, one)
-    }
-
     /// Whether `reader` is told what `seen` broadcasts.
     pub fn is_told(&mut self, reader: usize, seen: usize) -> bool {
         let (to, from) = (self.seats[reader].account, self.seats[seen].account);
@@ -14,7 +10,7 @@ impl Truth {
             |seat: usize| self.seats[seat].is_bound && self.seats[seat].priority.is_some();
         is_there(reader)
             && is_there(seen)
-            && (to == from || self.bond(from, to).from && !self.is_blocked_between(to, from))
+            && (to == from || self.bond(from, to).from && !self.are_apart(reader, seen))
     }
 
     /// Presence without `to`.
@@ -59,7 +55,6 @@ impl Truth {
 
     /// Directed presence, available with a tag or not.
     pub fn direct(&mut self, seat: usize, target: &str, tag: Option<&str>) {
-        let account = self.seats[seat].account;
         let mut readers: Vec<usize> = Vec::new();
         for other in 0..self.accounts.len() {
             if target == account_jid(other) {
@@ -72,7 +67,12 @@ impl Truth {
             None => self.seats[seat].directed.remove(target),
         };
         for reader in readers {
-            if self.has_blocked(self.seats[reader].account, account) {
+            // To a bare address, of which a resource is blocked by who sends it, as well.
+            let is_apart = match tag {
+                Some(_) => self.are_apart(reader, seat),
+                None => self.has_blocked_seat(self.seats[reader].account, seat),
+            };
+            if is_apart {
                 self.count("presence of who is blocked");
                 continue;
             }
@@ -104,77 +104,57 @@ impl Truth {
     pub fn hide_all(&mut self, account: usize, contact: usize) {
         for seen in self.available(account) {
             for reader in self.available(contact) {
-                if !self.has_blocked(contact, account)
-                    && self.shown.remove(&(reader, seen)).is_some()
-                {
+                if self.shown.remove(&(reader, seen)).is_some() {
                     self.count("presences hidden");
                 }
             }
         }
     }
 
-    /// So are those that had directed their presence there.
-    pub fn hide_directed(&mut self, account: usize, contact: usize) {
-        for seen in self.bound(account) {
-            let bare = account_jid(contact);
-            let directed = std::mem::take(&mut self.seats[seen].directed);
-            for target in directed {
-                if target.split('/').next() != Some(bare.as_str()) {
-                    self.seats[seen].directed.insert(target);
-                } else if !self.has_blocked(contact, account) {
-                    let is_whole = target == bare;
-                    for reader in self.bound(contact) {
-                        if is_whole && self.seats[reader].priority.is_some()
-                            || self.seats[reader].jid() == target
-                        {
-                            self.shown.remove(&(reader, seen));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// What is known of a blocked contact is worth nothing any more.
-    pub fn forget_all(&mut self, account: usize, contact: usize) {
-        let seats = &self.seats;
-        self.shown.retain(|(reader, seen), _| {
-            seats[*reader].account != account || seats[*seen].account != contact
-        });
-    }
-
-    /// A seat is bound.
+    /// A seat is bound. What comes back of what a session there had not got may come to it.
     pub fn bind(&mut self, seat: usize) {
+        let lost = self.end(seat);
         let fresh = Seat::new(self.seats[seat].account, self.seats[seat].resource.clone());
         let stint = self.seats[seat].stint + 1;
         self.seats[seat] = Seat { is_bound: true, stint, ..fresh };
-        self.shown.retain(|(reader, _), _| *reader != seat);
+        self.redeliver(seat, lost);
     }
 
     /// All sessions are over at once.
     pub fn unbind_all(&mut self) {
-        let mut lost = Vec::new();
-        for seat in 0..self.seats.len() {
-            if std::mem::take(&mut self.seats[seat].is_bound) {
-                self.retire(seat);
-                let mut labels = std::mem::take(&mut self.seats[seat].unacknowledged);
-                labels.append(&mut self.seats[seat].due);
-                lost.push((self.seats[seat].account, labels));
-            }
+        let all: Vec<usize> = (0..self.seats.len()).collect();
+        self.unbind_some(&all);
+    }
+
+    /// These are: none of them gets what another had not got.
+    pub fn unbind_some(&mut self, seats: &[usize]) {
+        let lost: Vec<_> = seats.iter().map(|&seat| (seat, self.end(seat))).collect();
+        lost.into_iter().for_each(|(seat, labels)| self.redeliver(seat, labels));
+    }
+
+    /// A session is over; returns what it had not got.
+    fn end(&mut self, seat: usize) -> Vec<String> {
+        if !std::mem::take(&mut self.seats[seat].is_bound) {
+            return Vec::new();
+        }
+        self.retire(seat);
+        self.shown.retain(|(reader, _), _| *reader != seat);
+        let mut labels = std::mem::take(&mut self.seats[seat].unacknowledged);
+        labels.append(&mut self.seats[seat].due);
+        labels
+    }
+
+    /// All are gone, and what was on its way to them.
+    pub fn crash(&mut self) {
+        for seat in &mut self.seats {
+            *seat =
+                Seat { stint: seat.stint + 1, ..Seat::new(seat.account, seat.resource.clone()) };
         }
         self.shown.clear();
-        lost.into_iter().for_each(|(account, labels)| self.redeliver(account, labels));
     }
 
     /// Its session is over.
     pub fn unbind(&mut self, seat: usize) {
-        if !std::mem::take(&mut self.seats[seat].is_bound) {
-            return;
-        }
-        self.retire(seat);
-        self.shown.retain(|(reader, _), _| *reader != seat);
-        let mut lost = std::mem::take(&mut self.seats[seat].unacknowledged);
-        lost.append(&mut self.seats[seat].due);
-        self.redeliver(self.seats[seat].account, lost);
+        self.unbind_some(&[seat]);
     }
 }

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::archive::{Kept, Wishes};
+use super::blocks::BlockList;
 use super::bonds::Bond;
 
-/// Address of an account.
+/// Address of an account: some live at another domain of the same server.
 pub fn account_jid(account: usize) -> String {
-    format!("u{account}@localhost")
+    format!("u{account}@{}", if account % 3 == 2 { "other.example" } else { "localhost" })
 }
 
 /// What a message is addressed to.
@@ -41,6 +43,8 @@ pub struct Letter {
     pub id: String,
     pub from: usize,
     pub to: To,
+    /// What that is written as.
+    pub jid: String,
     pub kind: Kind,
     /// `no-copy` (XEP-0334) or `private` (XEP-0280).
     pub is_private: bool,
@@ -48,15 +52,20 @@ pub struct Letter {
     pub is_storable: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
     pub bonds: BTreeMap<usize, Bond>,
-    pub blocks: BTreeSet<usize>,
+    pub blocks: BlockList,
     /// Ids of messages that are kept, in order.
     pub offline: Vec<String>,
+    pub archive: Vec<Kept>,
+    pub wishes: Wishes,
+    /// What was published last, by node.
+    pub items: BTreeMap<&'static str, String>,
 }
 
 /// A resource, bound or not.
+#[derive(Clone)]
 pub struct Seat {
     pub account: usize,
     pub resource: String,
@@ -73,6 +82,9 @@ pub struct Seat {
     pub directed: BTreeSet<String>,
     /// What must come.
     pub due: Vec<String>,
+    /// Messages that may come once more: of an outbox it is known only since when something waits
+    /// in it, not since when each. So it may seem that this seat was not ready yet.
+    pub repeatable: BTreeSet<String>,
     /// What has come, and was not acknowledged though it should be (XEP-0198).
     pub unacknowledged: Vec<String>,
 }
@@ -91,6 +103,7 @@ impl Seat {
             has_carbons: false,
             directed: BTreeSet::new(),
             due: Vec::new(),
+            repeatable: BTreeSet::new(),
             unacknowledged: Vec::new(),
         }
     }
@@ -104,7 +117,7 @@ impl Seat {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Truth {
     pub accounts: Vec<Account>,
     pub seats: Vec<Seat>,
@@ -114,12 +127,24 @@ pub struct Truth {
     /// Who has been given which message while it was ready, as its own or as a copy: seat, stint,
     /// whether it is a copy.
     given: BTreeMap<String, BTreeSet<(usize, usize, bool)>>,
+    /// Who has sent which iq that was given to somebody.
+    pub askers: BTreeMap<String, usize>,
+    /// Nothing can be written.
+    pub is_storage_lost: bool,
     pub tally: BTreeMap<&'static str, u64>,
 }
 
 impl Truth {
     pub fn count(&mut self, what: &'static str) {
         *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// What there is in storage.
+    pub fn stored(&self) -> Vec<Account> {
+        let mut accounts = self.accounts.clone();
+        let bonds = accounts.iter_mut().map(|account| &mut account.bonds);
+        bonds.for_each(|bonds| bonds.retain(|_, bond| *bond != Bond::default()));
+        accounts
     }
 
     /// Bound seats of an account.
@@ -138,10 +163,6 @@ impl Truth {
         let mut seats = self.bound(account);
         seats.retain(|&seat| self.seats[seat].is_ready());
         seats
-    }
-
-    pub fn has_blocked(&self, who: usize, whom: usize) -> bool {
-        self.accounts[who].blocks.contains(&whom)
     }
 
     pub fn owe(&mut self, seat: usize, label: String) {
@@ -173,7 +194,7 @@ impl Truth {
             To::Ghost | To::Elsewhere => None,
         };
         // XEP-0191 §3.3
-        if other.is_some_and(|other| self.has_blocked(account, other)) {
+        if self.blocks(account, &letter.jid) {
             self.count("sent to who is blocked by the sender");
             if letter.kind != Kind::Error {
                 self.owe(from, format!("error {id} not-acceptable"));
@@ -189,25 +210,40 @@ impl Truth {
                 }
             }
         }
-        match (letter.to, letter.kind) {
-            (To::Ghost, Kind::Headline | Kind::Error) | (To::Elsewhere, Kind::Error) => {}
+        let is_accepted = match (letter.to, letter.kind) {
+            (To::Ghost, Kind::Headline | Kind::Error) | (To::Elsewhere, Kind::Error) => false,
             (To::Ghost, _) => self.refuse(&letter),
-            (To::Elsewhere, _) => self.owe(from, format!("error {id} remote-server-not-found")),
+            (To::Elsewhere, _) => {
+                self.owe(from, format!("error {id} remote-server-not-found"));
+                false
+            }
             _ => self.receive(other.expect("an account of this server"), &letter),
+        };
+        if is_accepted {
+            self.archive(&letter, other);
         }
     }
 
-    fn refuse(&mut self, letter: &Letter) {
+    /// False, since it was not accepted.
+    fn refuse(&mut self, letter: &Letter) -> bool {
         if letter.kind != Kind::Error {
             self.count("messages refused");
             self.owe(letter.from, format!("error {} service-unavailable", letter.id));
         }
+        false
     }
 
-    /// RFC 6121 §8.5.
-    fn receive(&mut self, account: usize, letter: &Letter) {
-        let sender = self.seats[letter.from].account;
-        if self.has_blocked(account, sender) {
+    /// It was accepted, and nobody can have it any more: an error on its way like any stanza.
+    fn send_back(&mut self, letter: &Letter, why: &str) {
+        if !self.blocks(self.seats[letter.from].account, &letter.jid) {
+            self.count("messages sent back");
+            self.owe(letter.from, format!("error {} {why}", letter.id));
+        }
+    }
+
+    /// RFC 6121 §8.5; false when it was not accepted.
+    fn receive(&mut self, account: usize, letter: &Letter) -> bool {
+        if self.has_blocked_seat(account, letter.from) {
             self.count("messages from who is blocked");
             let is_heeded = match letter.kind {
                 Kind::Normal | Kind::Chat => true,
@@ -217,7 +253,7 @@ impl Truth {
             if is_heeded {
                 self.refuse(letter);
             }
-            return;
+            return false;
         }
         let addressed = match letter.to {
             To::Seat(seat) if self.seats[seat].is_bound => vec![seat],
@@ -238,7 +274,7 @@ impl Truth {
             }
         }
         if is_kept && !self.keep(account, letter) {
-            return;
+            return self.refuse(letter);
         }
         for &seat in &given {
             self.give(seat, "message", &letter.id);
@@ -257,15 +293,27 @@ impl Truth {
                 }
             }
         }
+        true
     }
 
-    /// XEP-0160: false when it was refused.
+    /// A seat whose output waits is about to go: see [`Seat::repeatable`].
+    pub fn note_repeatable(&mut self, gone: usize) {
+        let due = self.seats[gone].due.iter();
+        let ids = due.filter_map(|label| label.split_once(' ')).map(|(_, id)| id.to_owned());
+        let ids: Vec<String> = ids.collect();
+        for seat in self.bound(self.seats[gone].account) {
+            let holder = (seat, self.seats[seat].stint, false);
+            let has = |id: &&String| self.given.get(*id).is_some_and(|all| all.contains(&holder));
+            let held: Vec<String> = ids.iter().filter(has).cloned().collect();
+            self.seats[seat].repeatable.extend(held);
+        }
+    }
+
+    /// XEP-0160: false when it cannot be.
     fn keep(&mut self, account: usize, letter: &Letter) -> bool {
         if letter.is_storable {
             self.count("messages kept");
             self.accounts[account].offline.push(letter.id.clone());
-        } else {
-            self.refuse(letter);
         }
         letter.is_storable
     }
@@ -273,9 +321,11 @@ impl Truth {
     /// A seat is ready for messages: what was kept is given to it, and to nobody else.
     pub fn give_kept(&mut self, seat: usize) {
         let account = self.seats[seat].account;
-        for id in std::mem::take(&mut self.accounts[account].offline) {
-            let sender = self.seats[self.letters[&id].from].account;
-            if !self.has_blocked(account, sender) {
+        let mut kept = std::mem::take(&mut self.accounts[account].offline);
+        // By the time when they were accepted.
+        kept.sort_by_key(|id| number(id));
+        for id in kept {
+            if !self.has_blocked_seat(account, self.letters[&id].from) {
                 self.count("kept messages given");
                 self.give(seat, "late", &id);
             } else {
@@ -287,9 +337,13 @@ impl Truth {
     /// A seat is no more: what it was owed, or has not acknowledged, goes to others of its user, is
     /// kept, or goes back (XEP-0198 §4, RFC 6121 §8.5). When a resource that has been ready all the
     /// time has it, that is enough; else it may come twice. Copies count while they are wanted.
-    pub fn redeliver(&mut self, account: usize, labels: Vec<String>) {
+    pub fn redeliver(&mut self, seat: usize, labels: Vec<String>) {
+        let account = self.seats[seat].account;
         for label in labels {
             let Some((kind, id)) = label.split_once(' ') else { continue };
+            if kind == "iq" {
+                self.refuse_request(seat, id);
+            }
             if !matches!(kind, "message" | "late") {
                 continue;
             }
@@ -297,8 +351,8 @@ impl Truth {
             if !matches!(letter.kind, Kind::Normal | Kind::Chat) {
                 continue;
             }
-            if self.has_blocked(account, self.seats[letter.from].account) {
-                self.refuse(&letter);
+            if self.has_blocked_seat(account, letter.from) {
+                self.send_back(&letter, "service-unavailable");
                 continue;
             }
             let ready = self.ready(account);
@@ -313,13 +367,24 @@ impl Truth {
                 self.count("undelivered messages that others have");
             } else if ready.is_empty() {
                 self.count("undelivered messages kept");
-                self.keep(account, &letter);
+                if letter.is_storable && self.is_storage_lost {
+                    self.send_back(&letter, "resource-constraint");
+                    continue;
+                }
+                if !self.keep(account, &letter) {
+                    self.send_back(&letter, "service-unavailable");
+                }
             } else {
                 self.count("undelivered messages given to others");
                 ready.iter().for_each(|&seat| self.give(seat, "late", id));
             }
         }
     }
+}
+
+/// Ids are numbered in the order that messages are sent.
+pub fn number(id: &str) -> u64 {
+    id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or_default()
 }
 
 /// XEP-0280 §6.1; every message here has a body.

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("allowance", 1),
     ("archives", 1),
     ("blocks", 1),
+    ("node_config", 1),
     ("portable", 1),
     ("certs", 1),
     ("config", 1),

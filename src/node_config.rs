@@ -1,5 +1,6 @@
 //! The configuration of a node as a form (XEP-0060 §8.2, §16.4.4), and the options of a
-//! publication, which are the same fields (§7.1.5). The values themselves are storage's.
+//! publication, which are the same fields (§7.1.5), for who asks for nodes (`im::pep`) or brings
+//! them along (`portable`). The values themselves are storage's.
 
 use crate::config::Limits;
 use crate::storage::{PepAccess, PepConfig, PepPublishers, PepSendLast};
@@ -7,7 +8,8 @@ use crate::xml::Element;
 use crate::xmpp::dataform::{Form, Submission, Submitted};
 use crate::xmpp::{Condition, StanzaError, ns};
 
-use super::{NAME_BYTES_MAX, refused};
+/// Bytes of the name of a node, of the id of an item, of a text of a configuration.
+pub const NAME_BYTES_MAX: usize = 1023;
 
 /// Groups of the owner's roster that a node may name.
 const GROUPS_MAX: usize = 64;
@@ -57,8 +59,15 @@ const FIELDS: &[&str] = &[
     "pubsub#notification_type",
 ];
 
+/// An error with a condition of publish-subscribe (XEP-0060 §17.2).
+pub fn refused(condition: Condition, application: &'static str) -> StanzaError {
+    let mut error = StanzaError::new(condition);
+    error.extra_mut().application = Some(Element::new(application, ns::PUBSUB_ERRORS));
+    error
+}
+
 /// The value of a choice, and what can be chosen.
-pub(super) fn choice<T: Copy + PartialEq>(
+fn choice<T: Copy + PartialEq>(
     choices: &'static [(&'static str, &'static str, T)],
     value: T,
 ) -> (&'static str, Vec<(&'static str, &'static str)>) {
@@ -67,28 +76,28 @@ pub(super) fn choice<T: Copy + PartialEq>(
 }
 
 /// `pubsub#access_model` as text.
-pub(super) fn access_str(access: PepAccess) -> &'static str {
+pub fn access_str(access: PepAccess) -> &'static str {
     choice(ACCESS, access).0
 }
 
 /// `pubsub#publish_model` as text.
-pub(super) fn publishers_str(publishers: PepPublishers) -> &'static str {
+pub fn publishers_str(publishers: PepPublishers) -> &'static str {
     choice(PUBLISHERS, publishers).0
 }
 
 /// A number that may be "max".
-pub(super) fn items_str(items_max: u32) -> String {
+pub fn items_str(items_max: u32) -> String {
     if items_max == u32::MAX { MAX.to_owned() } else { items_max.to_string() }
 }
 
 /// The form to be filled in.
-pub(super) fn form(config: &PepConfig) -> Element {
+pub fn form(config: &PepConfig) -> Element {
     let form = Form::to_fill_in(ns::PUBSUB_NODE_CONFIG, "Node", "How this node is to work");
     fields(form, config).into_element()
 }
 
 /// The form as a result (§8.2.5.3).
-pub(super) fn result(config: &PepConfig) -> Element {
+pub fn result(config: &PepConfig) -> Element {
     fields(Form::result(ns::PUBSUB_NODE_CONFIG), config).into_element()
 }
 
@@ -120,7 +129,7 @@ fn fields(form: Form, config: &PepConfig) -> Form {
 }
 
 /// Reads the form in `parent`; `None`: it was cancelled. A form that is not there is refused.
-pub(super) fn read(parent: &Element, form_type: &str) -> Result<Option<Submitted>, StanzaError> {
+pub fn read(parent: &Element, form_type: &str) -> Result<Option<Submitted>, StanzaError> {
     let x = parent.child("x", ns::DATA).ok_or(Condition::BadRequest)?;
     match Submission::read(x, form_type)? {
         Submission::Submit(submitted) => Ok(Some(submitted)),
@@ -130,7 +139,7 @@ pub(super) fn read(parent: &Element, form_type: &str) -> Result<Option<Submitted
 
 /// The configuration with what was filled in. Fields that are not understood are left out of
 /// account (XEP-0004 §3.1).
-pub(super) fn with(
+pub fn with(
     config: &PepConfig,
     form: &Submitted,
     limits: &Limits,
@@ -157,8 +166,10 @@ pub(super) fn with(
         }
         config.items_max = items_max;
     }
-    match form.text("pubsub#item_expire")? {
+    match form.text("pubsub#item_expire")?.map(str::trim) {
         Some(MAX | "") => config.expire_seconds = 0,
+        // Not the same as no end: whoever asks for this does not want to have it kept.
+        Some("0") => return Err(not_acceptable("pubsub#item_expire is no time")),
         _ => set(&mut config.expire_seconds, form.number("pubsub#item_expire")?),
     }
     set(&mut config.persist, form.boolean("pubsub#persist_items")?);
@@ -174,7 +185,7 @@ pub(super) fn with(
 
 /// The preconditions of a publication against a node (§7.1.5). Every field has to be understood,
 /// and to be as it is.
-pub(super) fn check_preconditions(
+pub fn check_preconditions(
     config: &PepConfig,
     options: &Submitted,
     limits: &Limits,
@@ -186,9 +197,14 @@ pub(super) fn check_preconditions(
     }
 }
 
+/// True for a field that is understood.
+pub fn is_known(field: &str) -> bool {
+    FIELDS.contains(&field)
+}
+
 /// `Err`: there is a field among the preconditions that nobody understands.
-pub(super) fn check_known(options: &Submitted) -> Result<(), StanzaError> {
-    match options.names().all(|name| FIELDS.contains(&name)) {
+pub fn check_known(options: &Submitted) -> Result<(), StanzaError> {
+    match options.names().all(is_known) {
         true => Ok(()),
         false => Err(precondition_not_met()),
     }
