@@ -82,7 +82,9 @@ impl Server {
                 None => waiting.push(question),
             }
         }
-        let needs_stream = !waiting.is_empty();
+        // Those that are due are given up, not asked.
+        let now_ms = self.cx.now.mono_ms;
+        let needs_stream = waiting.iter().any(|question| question.due_ms > now_ms);
         if let Some(remote) = self.queues.remotes.get_mut(theirs) {
             remote.questions = waiting;
         }

@@ -111,7 +111,9 @@ impl World {
         change(&mut config);
         let now = Now { mono_ms: 1_000, unix_ms: UNIX_MS };
         let (storage, entropy) = (Storage::memory(), Box::new(Counter(1)));
-        let server = Server::new(Rc::new(config), storage, entropy, now).expect("a server");
+        let mut server = Server::new(Rc::new(config), storage, entropy, now).expect("a server");
+        // One that does not answer.
+        server.handle_resolver(now, "nameserver 192.0.2.53\n", "");
         Self { server, now, is_bytewise, connections: 0 }
     }
 
