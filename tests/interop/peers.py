@@ -8,6 +8,7 @@ INTEROP_INSTEAD=ejabberd puts that one in the place of Tercet: that checks the s
 
 import asyncio
 import glob
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from people import User
 FOLDER = sys.argv[1]
 START_SECONDS = 60
 STOP_SECONDS = 30
+# A port for servers that only DNS tells of.
+OTHER_PORT = 15269
 SECRET = "between two servers"
 # The end of `timeout` lets what is to be cleaned up be cleaned up.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -50,6 +53,16 @@ def certificate(name, domains, signer=None):
             "-subj", "/CN=" + domains[0], "-addext", "subjectAltName=" + names,
             "-addext", "basicConstraints=critical,CA:FALSE", *by,
             "-keyout", name + ".key", "-out", name + ".pem")
+
+
+def resolving_by(server):
+    """What to put before a command line so that the process asks this name server."""
+    file = os.path.join(FOLDER, "resolv.conf")
+    with open(file, "w") as text:
+        text.write(f"nameserver {server}\n")
+    user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    script = f'mount --bind "{file}" /etc/resolv.conf && exec "$@"'
+    return ["unshare", "--mount", *user, "sh", "-c", script, "sh"]
 
 
 class Server:
@@ -85,8 +98,8 @@ class Server:
     def start(self):
         command, more = self.command()
         self.process = subprocess.Popen(
-            command, env={**os.environ, **more}, cwd=self.folder, stdin=subprocess.DEVNULL,
-            stdout=self.log, stderr=self.log,
+            [*self.more.get("prefix", []), *command], env={**os.environ, **more},
+            cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
 
     async def ready(self, ports=(5222, 5269)):
@@ -146,9 +159,8 @@ class Person(User):
     """A user of a server, registered at the first login."""
 
     def __init__(self, server, name, plugins=(), **more):
-        super().__init__(
-            name, register=True, plugins=plugins, domain=server.domain, host=server.domain, **more
-        )
+        more = {"domain": server.domain, **more}
+        super().__init__(name, register=True, plugins=plugins, host=server.domain, **more)
         self.home = server
         self.bare, self.full = self.boundjid.bare, self.boundjid.full
         # Nothing secret is said.
@@ -232,7 +244,7 @@ class Prosody(Server):
         (modules if self.trust == "dialback" else disabled).append("dialback")
         if self.trust == "dialback":
             disabled.append("s2s_auth_certs")
-        on = str(self.tls).lower()
+        on, also = str(self.tls).lower(), self.more.get("also")
         lua = lambda names: "{ " + ", ".join(f'"{name}"' for name in names) + " }"
         text = f"""
 run_as_root = true
@@ -243,6 +255,7 @@ local_interfaces = {lua([self.domain])}
 use_ipv6 = false
 component_interfaces = {lua([self.domain])}
 component_ports = {{ 5347 }}
+s2s_ports = {{ 5269, {OTHER_PORT} }}
 modules_enabled = {lua(modules)}
 modules_disabled = {lua(disabled)}
 allow_registration = true
@@ -255,13 +268,13 @@ authentication = "internal_hashed"
 log = {{ debug = "{self.log.name}" }}
 ssl = {{ key = "{self.key}", certificate = "{self.certificate}",
     cafile = "{self.ca or '/etc/ssl/certs/ca-certificates.crt'}" }}
-{self.more.get('text', '')}
 VirtualHost "{self.domain}"
     disco_items = {{ {{ "{self.service}" }} }}
 Component "{self.service}" "muc"
     restrict_room_creation = false
 Component "{address(self.octets[0] + 20)}"
     component_secret = "{SECRET}"
+{f'VirtualHost "{also}"' if also else ''}
 """
         return ["prosody", "-F", "--config", self.write("prosody.cfg.lua", text)], {}
 
@@ -281,10 +294,12 @@ class Ejabberd(Server):
                 (self.domain, 5222, "ejabberd_c2s"),
                 (self.domain, 5269, "ejabberd_s2s_in"),
                 (self.service, 5269, "ejabberd_s2s_in"),
+                (self.domain, OTHER_PORT, "ejabberd_s2s_in"),
             ]
         )
+        also = self.more.get("also")
         text = f"""
-hosts: ["{self.domain}"]
+hosts: {json.dumps([self.domain, *([also] if also else [])])}
 loglevel: debug
 certfiles: ["{self.path('both.pem')}"]
 {f'ca_file: "{self.ca}"' if self.ca else ''}
@@ -296,12 +311,11 @@ listen:
     ip: "{self.domain}"
     module: ejabberd_service
     hosts: {{"{address(self.octets[0] + 20)}": {{password: "{SECRET}"}}}}
-{self.more.get('text', '')}
 modules:
   mod_blocking: {{}}
   mod_caps: {{}}
   mod_disco: {{extra_domains: ["{self.service}"]}}
-  mod_muc: {{host: "{self.service}"}}
+  mod_muc: {{hosts: ["{self.service}"]}}
   mod_offline: {{}}
   mod_ping: {{}}
   mod_privacy: {{}}
