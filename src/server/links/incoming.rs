@@ -4,13 +4,13 @@
 //!
 //! | `s2s.verify` | without TLS | TLS | TLS, a certificate good for the domain |
 //! |---|---|---|---|
-//! | `dialback` | the key is verified, unless `require_tls` | the key is verified | EXTERNAL, or any key |
-//! | `certificate` | nothing | nothing | EXTERNAL, or any key |
+//! | `dialback` | the key is verified (not with `require_tls`) | it is too | EXTERNAL, any key |
+//! | `certificate` | nothing | nothing | EXTERNAL, any key |
 //! | `both` | nothing | nothing | the key is verified; EXTERNAL is not offered |
 //!
-//! "Any key" is dialback without dialing back (XEP-0220 §1.2): how further pairs are added. EXTERNAL
-//! proves the pair of the stream header alone (XEP-0288 §2.2). Whether keys of ours are valid is
-//! answered always: to anybody, and to the end of a shutdown.
+//! "Any key" is dialback without dialing back (XEP-0220 §1.2): how further pairs are added.
+//! EXTERNAL proves the pair of the stream header alone (XEP-0288 §2.2). Whether keys of ours are
+//! valid is answered always: to anybody, and to the end of a shutdown.
 
 pub(super) mod dialback;
 mod external;

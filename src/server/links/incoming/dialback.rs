@@ -22,7 +22,7 @@ use super::guests::STREAMS_PER_DOMAIN_MAX;
 /// Pairs that one stream may carry.
 const PAIRS_MAX: usize = 100;
 /// Keys of one stream that may be verified at a time.
-const PENDING_MAX: usize = 16;
+const PENDING_PAIRS_MAX: usize = 16;
 
 /// A key that is being verified.
 pub(super) struct Pending {
@@ -146,7 +146,7 @@ impl Server {
             return Worth::Refused(Condition::PolicyViolation);
         }
         if part.proved.len() + part.pending.len() >= PAIRS_MAX
-            || part.pending.len() >= PENDING_MAX
+            || part.pending.len() >= PENDING_PAIRS_MAX
             || self.is_crowded_out(part, &pair.theirs)
         {
             return Worth::Refused(Condition::ResourceConstraint);

@@ -25,6 +25,18 @@ fn a_key_is_valid_invalid_or_not_known() {
     });
 }
 
+/// The name service may know at once that there is no such domain.
+#[test]
+fn the_key_of_a_domain_that_is_not_found() {
+    twice(plain, |world| {
+        let peer = world.accept();
+        world.turn(peer, OPEN);
+        let key = KEY.replace("remote.example", "nowhere.example");
+        let want = refused("localhost", "nowhere.example", "cancel", "remote-server-not-found");
+        assert_eq!(world.turn(peer, &key), want);
+    });
+}
+
 #[test]
 fn an_error_of_one_pair_keeps_the_others() {
     twice(plain, |world| {
