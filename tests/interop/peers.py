@@ -204,7 +204,7 @@ registrations_per_address_per_minute = 0
     def summary(self):
         """What it says at its end."""
         with open(self.log.name) as log:
-            return [line for line in log if "shutdown: " in line][-1]
+            return [line for line in log if "shutdown: " in line][-1].strip()
 
 
 class TercetComponent(Tercet):

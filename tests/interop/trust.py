@@ -77,6 +77,13 @@ async def named(started):
         await step(f"{kind}: a name in DNS, in", says(juliet, romeo, "that which we call a rose"))
         assert ("_xmpp-server._tcp." + domain, TYPES["SRV"]) in server.asked, server.asked
 
+    async def nowhere():
+        romeo.send_message(mto="tybalt@nowhere.test", mbody="peace", mtype="chat")
+        error = await romeo.next_stanza("message", "the error", lambda m: m["type"] == "error")
+        assert error["error"]["condition"] == "remote-server-not-found", error
+
+    await step("a name that DNS does not know", nowhere())
+
 
 async def main():
     if INSTEAD == "tercet":
