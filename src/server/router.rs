@@ -206,9 +206,17 @@ impl Server {
                 self.im.handle_answer(&mut self.cx, origin, &stanza);
                 Ok(())
             }
+            StanzaKind::Iq(_) if to.is_bare() && origin == Target::Remote => {
+                self.im.handle_client_answer(&mut self.cx, &stanza);
+                Ok(())
+            }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
-                if let Target::Local(session) = origin {
-                    self.im.track_directed(&mut self.cx, session, &stanza)?;
+                match origin {
+                    Target::Local(session) => {
+                        self.im.track_directed(&mut self.cx, session, &stanza)?;
+                    }
+                    Target::Remote => self.im.note_client(&mut self.cx, &stanza),
+                    _ => {}
                 }
                 self.im.deliver(&mut self.cx, origin, stanza)
             }
