@@ -269,7 +269,7 @@ impl Server {
             let is_broken = event.is_err();
             self.begin_chain();
             // Until then nothing of it rests on what others have written in this turn.
-            self.chain_is_free = is_stranger;
+            self.chain.is_free = is_stranger;
             if let Err(error) = event.and_then(|event| self.handle_link_event(id, event)) {
                 self.end_link(id, Some(error));
             }

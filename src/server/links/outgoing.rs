@@ -252,7 +252,7 @@ impl Server {
             StreamEvent::Close => return Ok(()),
         };
         // Nothing but stanzas is about what is stored.
-        self.chain_is_free = element.ns != ns::CLIENT;
+        self.chain.is_free = element.ns != ns::CLIENT;
         let Some(outgoing) = self.outgoing(id) else { return Ok(()) };
         match (outgoing.stage, &*element.name, &*element.ns) {
             (Stage::Features, "features", ns::STREAMS) => self.handle_features(id, &element),
