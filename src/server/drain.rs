@@ -160,12 +160,7 @@ impl Server {
     /// get their end.
     fn close_servers(&mut self) {
         self.begin_chain();
-        self.cx.peers.close_for_good();
-        for queue in self.cx.peers.queues() {
-            let waiting = self.cx.out.get(queue).map_or(0, Outbox::stanzas_waiting);
-            self.cx.out.stanzas_dropped += waiting as u64;
-            self.cx.peers.close(&mut self.cx.out, queue);
-        }
+        self.drop_queues();
         self.cx.out.stanzas_dropped += self.upstream_waiting() as u64;
         self.cx.actions.push_back(Action::CloseServerListeners);
         self.drain.servers_closed = self.links.len();

@@ -12,7 +12,7 @@
 //! proves the pair of the stream header alone (XEP-0288 §2.2). Whether keys of ours are valid is
 //! answered always: to anybody, and to the end of a shutdown.
 
-mod dialback;
+pub(super) mod dialback;
 mod external;
 mod guests;
 mod management;
@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// A domain that other servers find here.
-    fn is_served(&self, domain: &str) -> bool {
+    pub(super) fn is_served(&self, domain: &str) -> bool {
         self.cx.config.is_own_domain(domain) || self.cx.peers.is_component(domain)
     }
 

@@ -16,8 +16,10 @@ mod component;
 mod incoming;
 mod lookup;
 mod outgoing;
+mod patience;
 mod queues;
 mod remotes;
+mod reverse;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,6 @@ use crate::cx::{Action, Now};
 use crate::ids::{ConnId, SessionId, Target};
 use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
-use crate::timers::TimerKey;
 use crate::xml::{Element, StreamEvent, StreamParser};
 use crate::xmpp::{
     Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, ns,
@@ -315,8 +316,12 @@ impl Server {
 
     /// Whether something waits for a server or a component that may still reach it.
     pub(super) fn servers_wait(&self) -> bool {
-        let waits = |id| self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty());
-        self.cx.peers.queues().into_iter().any(waits)
+        let waits = |id| {
+            let outbox = self.cx.out.get(id);
+            outbox.is_some_and(|out| !out.is_empty() || out.stanzas_unacknowledged() > 0)
+        };
+        self.queues.have_lost()
+            || self.cx.peers.queues().into_iter().any(|queue| self.is_waiting(queue))
             || self.upstream_waiting() > 0
             || self.links.ids().into_iter().any(|id| {
                 self.links.get(id).is_some_and(|link| link.hold != Hold::Ended) && waits(id)
@@ -439,48 +444,5 @@ impl Server {
             Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
             _ => ReadWish::Read,
         }
-    }
-
-    /// Sets the timer of a link, unless one is set that fires before.
-    fn set_link_timer(&mut self, id: SessionId) {
-        let Some(due_ms) = self.link_deadline_ms(id) else { return };
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|set_ms| set_ms > due_ms) {
-            link.timer_ms = Some(due_ms);
-            self.cx.timers.set(due_ms, TimerKey::Link(id));
-        }
-    }
-
-    /// When something is due for a link, whatever it is: its part says when.
-    fn link_deadline_ms(&self, id: SessionId) -> Option<u64> {
-        let link = self.links.get(id).filter(|link| link.hold != Hold::Ended)?;
-        match &link.part {
-            Part::Incoming(_) => self.incoming_deadline_ms(link),
-            Part::Outgoing(_) => self.outgoing_deadline_ms(link),
-            Part::Attached(_) => self.attached_deadline_ms(link),
-            Part::Upstream(_) => self.upstream_deadline_ms(link),
-        }
-    }
-
-    /// A timer of a link fired: does what is due, and sets the next one.
-    pub(super) fn handle_link_timer(&mut self, id: SessionId) {
-        let now_ms = self.cx.now.mono_ms;
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|due_ms| due_ms > now_ms) {
-            return; // An earlier timer has replaced this one.
-        }
-        link.timer_ms = None;
-        if self.link_deadline_ms(id).is_some_and(|due_ms| due_ms <= now_ms) {
-            self.begin_chain();
-            match self.links.get(id).map(|link| &link.part) {
-                Some(Part::Incoming(_)) => self.incoming_is_due(id),
-                Some(Part::Outgoing(_)) => self.outgoing_is_due(id),
-                Some(Part::Attached(_)) => self.attached_is_due(id),
-                Some(Part::Upstream(_)) => self.upstream_is_due(id),
-                None => {}
-            }
-            self.finish_chain();
-        }
-        self.set_link_timer(id);
     }
 }

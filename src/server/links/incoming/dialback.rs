@@ -50,7 +50,7 @@ enum Worth {
 
 impl Server {
     /// `<db:result/>` or `<db:verify/>`.
-    pub(super) fn handle_dialback_request(
+    pub(in crate::server::links) fn handle_dialback_request(
         &mut self,
         id: SessionId,
         element: &Element,
@@ -239,7 +239,7 @@ impl Server {
 }
 
 /// An address that is a domain.
-fn domain(text: &str) -> Result<Rc<str>, StreamError> {
+pub(in crate::server::links) fn domain(text: &str) -> Result<Rc<str>, StreamError> {
     match Jid::parse(text) {
         Ok(jid) if jid.local().is_none() && jid.is_bare() => Ok(jid.domain().into()),
         _ => Err(StreamCondition::ImproperAddressing.into()),
