@@ -99,6 +99,8 @@ pub struct Ends {
     all: Vec<Option<End>>,
     /// Stanzas that were written, at least in part, and not read whole when a connection broke.
     lost: String,
+    /// All that was written on connections that broke.
+    risked: String,
 }
 
 impl Ends {
@@ -194,12 +196,20 @@ impl Ends {
             let stop = rest.find("</message>").unwrap_or(rest.len());
             text.push_str(&rest[..stop]);
         }
+        let written = String::from_utf8_lossy(&end.written).into_owned();
         self.lost.push_str(&text);
         self.lost.push('\n');
+        self.risked.push_str(&written);
+        self.risked.push('\n');
     }
 
     /// Whether this text was in something that was lost on its way.
     pub fn has_lost(&self, text: &str) -> bool {
         self.lost.contains(text)
+    }
+
+    /// Whether this text was written on a connection that broke.
+    pub fn has_risked(&self, text: &str) -> bool {
+        self.risked.contains(text)
     }
 }
