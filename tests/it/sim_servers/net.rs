@@ -158,6 +158,16 @@ impl Net {
         self.count("wires cut");
     }
 
+    /// All connections between servers break, and both sides know.
+    pub fn break_all(&mut self) {
+        for link in self.wires() {
+            self.ends.note_lost(link);
+            if let Some(end) = self.ends.get_mut(link) {
+                end.broken_ms = Some(self.now.mono_ms);
+            }
+        }
+    }
+
     /// One turn of each server; false when there was nothing to do.
     pub fn turn(&mut self) -> bool {
         let mut worked = self.connect();
