@@ -1,7 +1,8 @@
 //! A server that we have connected to (RFC 6120 §4, XEP-0220 §2.1): negotiation until stanzas may
 //! go. TLS where it is offered, and nothing without it where it is required; then EXTERNAL
-//! (XEP-0178) where it is offered, else dialback; a stream both ways (XEP-0288) and acknowledgements
-//! (`acks`) where they are. A server that sends no version (§4.7.5) knows dialback alone.
+//! (XEP-0178) where it is offered, else dialback; where they are offered, a stream both ways
+//! (`reverse`) and acknowledgements (`acks`). A server that sends no version (§4.7.5) knows
+//! dialback alone.
 //!
 //! The stream is opened in the name of one pair of domains. Once it is open, others of ours may be
 //! asked to be carried too, and questions about keys are put on it (`asking`).
