@@ -6,6 +6,7 @@
 //! all in parallel, then storage is closed. Nobody waits for a client that does not read.
 
 use crate::cx::{Action, Now};
+use crate::ids::SessionId;
 use crate::outbound::Outbox;
 use crate::timers::TimerKey;
 use crate::xmpp::StreamCondition;
@@ -216,8 +217,7 @@ impl Server {
         self.drain.ended_ms = self.cx.now.mono_ms;
         self.begin_chain();
         for id in self.sessions.ids() {
-            let waiting = self.cx.out.get(id);
-            self.drain.count_closed(waiting.is_some_and(|outbox| !outbox.is_empty()));
+            self.drain.count_closed(self.misses_something(id));
             self.redeliver(id);
         }
         for id in self.links.ids() {
@@ -232,6 +232,13 @@ impl Server {
         let lossless = self.stanzas_dropped_in_drain() == 0 && self.drain.clients_cut == 0;
         let code = if lossless { EXIT_FINE } else { EXIT_DROPPED };
         self.cx.actions.push_back(Action::Exit(code));
+    }
+
+    /// True when not everything that was said to a session is written. A connection that is to
+    /// switch to TLS is closed instead, and the rest of `<proceed/>` is of no use to it.
+    pub(super) fn misses_something(&self, id: SessionId) -> bool {
+        let outbox = self.cx.out.get(id);
+        outbox.is_some_and(|outbox| !outbox.is_empty() && !outbox.starttls_is_marked())
     }
 
     fn stanzas_dropped_in_drain(&self) -> u64 {

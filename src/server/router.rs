@@ -289,10 +289,14 @@ impl Server {
     /// has caused itself dies in silence, except a request to subscribe, which somebody waits for.
     fn send_out(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
         use PresenceType::{Probe, Subscribe, Unavailable};
+        let mut is_new = false;
         if let (Target::Local(session), StanzaKind::Presence(_)) = (origin, stanza.kind) {
-            self.im.track_directed(&mut self.cx, session, stanza)?;
+            is_new = self.im.track_directed(&mut self.cx, session, stanza)?;
         }
         let Err(why) = self.cx.send_out(stanza) else { return Ok(()) };
+        if let (Target::Local(session), true, Some(to)) = (origin, is_new, &stanza.to) {
+            self.im.forget_directed(session, to);
+        }
         match stanza.kind {
             StanzaKind::Presence(Unavailable | Probe) => Ok(()),
             StanzaKind::Presence(kind) if origin == Target::Routed && kind != Subscribe => Ok(()),

@@ -29,6 +29,7 @@ fn a_key_is_valid_invalid_or_not_known() {
 #[test]
 fn the_key_of_a_domain_that_is_not_found() {
     twice(plain, |world| {
+        world.server.handle_resolver(world.now, "", "");
         let peer = world.accept();
         world.turn(peer, OPEN);
         let key = KEY.replace("remote.example", "nowhere.example");
