@@ -1,10 +1,12 @@
-//! Clients of contacts at other servers: which nodes they want to hear of (XEP-0163 §4.3.2, XEP-0115).
+//! Clients of contacts at other servers: which nodes they want to hear of (XEP-0163 §4.3.2,
+//! XEP-0115).
 //!
-//! A contact's server sends its presence to the accounts here that are subscribed to it. Each client
-//! is remembered with the account that has got its presence, and only as long as that account has
-//! sessions: when it comes back, it asks for the presence of all its contacts anyway. What a client
-//! wants to hear of is learnt as that of sessions is (`caps`): by the hash, where that is known, or
-//! by asking, from the address of the account; only the answer to that very question counts.
+//! A contact's server sends its presence to the accounts here that are subscribed to it. Each
+//! client is remembered with the account that has got its presence, and only as long as that
+//! account has sessions: when it comes back, it asks for the presence of all its contacts anyway.
+//! What a client wants to hear of is learnt as that of sessions is (`caps`): by the hash, where
+//! that is known, or by asking, from the address of the account; only the answer to that very
+//! question counts.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -119,8 +121,8 @@ impl Im {
         self.accounts.get(account).map(|own| own.clients.of(contact)).unwrap_or_default()
     }
 
-    /// From now on a client listens; it is sent the last items of the nodes that it has not listened
-    /// to before.
+    /// From now on a client listens; it is sent the last items of the nodes that it has not
+    /// listened to before.
     fn take_client(
         &mut self,
         cx: &mut Cx,

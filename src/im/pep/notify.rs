@@ -3,8 +3,8 @@
 //! Three kinds of recipients: the available sessions of the owner, and those of the contacts that
 //! see its presence and may read the node, here and elsewhere, each where the client has said
 //! `node+notify` in its capabilities (`im::caps`, `im::clients`); and the addresses that have
-//! subscribed by themselves. For sessions here an event is serialised once. It is a message from the account that is neither archived nor copied. Blocks
-//! hold in both directions (§4.3.3).
+//! subscribed by themselves. For sessions here an event is serialised once. It is a message from
+//! the account that is neither archived nor copied. Blocks hold in both directions (§4.3.3).
 
 use std::collections::BTreeSet;
 
