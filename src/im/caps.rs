@@ -19,7 +19,7 @@ use std::rc::Rc;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::xml::Element;
-use crate::xmpp::{BareJid, IqType, Jid, Stanza, StanzaKind, disco, ns};
+use crate::xmpp::{IqType, Stanza, StanzaKind, disco, ns};
 
 use super::{Im, Session};
 
@@ -38,7 +38,7 @@ const SHA_1: &str = "sha-1";
 
 /// What a client has said by which its features go: the function and the hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hash {
+struct Hash {
     function: String,
     ver: String,
 }
@@ -75,7 +75,7 @@ impl Interests {
         self.nodes.iter().map(String::as_str).collect()
     }
 
-    pub(super) fn has(&self, node: &str) -> bool {
+    fn has(&self, node: &str) -> bool {
         self.nodes.binary_search_by(|own| own.as_str().cmp(node)).is_ok()
     }
 }
@@ -87,49 +87,8 @@ impl Session {
     }
 }
 
-impl Hash {
-    /// What a presence says, and the node to ask about.
-    pub(super) fn of(presence: &Stanza) -> Option<(Self, &str)> {
-        let caps = presence.child("c", ns::CAPS)?;
-        let attribute = |name| caps.attr(name).filter(|value| value.len() <= ATTRIBUTE_BYTES_MAX);
-        // §5.4 step 1: without a function the hash means nothing.
-        let (function, ver) = (attribute("hash")?, attribute("ver")?);
-        Some((Self { function: function.to_owned(), ver: ver.to_owned() }, attribute("node")?))
-    }
-
-    /// The question what the features are, from an account to a client.
-    pub(super) fn question(&self, cx: &mut Cx, account: &BareJid, to: &Jid, node: &str) -> Stanza {
-        let query =
-            Element::new("query", ns::DISCO_INFO).with_attr("node", format!("{node}#{}", self.ver));
-        let from = account.as_jid().clone();
-        Stanza::new(StanzaKind::Iq(IqType::Get), from, Some(to.clone()))
-            .with_id(Some(cx.random_hex(QUESTION_ID_BYTES)))
-            .with_child(query)
-    }
-
-    /// What an answer says, and whether it is good for everybody of this hash. One that cannot be
-    /// trusted is as one without wishes, so that the client is not asked again with every presence.
-    fn read(self, answer: &Stanza) -> (Rc<Interests>, bool) {
-        let result = (answer.kind == StanzaKind::Iq(IqType::Result)).then_some(answer);
-        let query = result.and_then(|answer| answer.child("query", ns::DISCO_INFO));
-        let computes = self.function == SHA_1;
-        let trusted = match query {
-            Some(query) if computes => {
-                let text = disco::caps_text_of(query);
-                let text = text.filter(|text| disco::caps_ver(text) == self.ver);
-                text.map(|text| nodes(text.split('<')))
-            }
-            Some(query) => Some(nodes(features(query))),
-            None => None,
-        };
-        let is_known = computes && trusted.is_some();
-        (Rc::new(Interests { hash: self, nodes: trusted.unwrap_or_default() }), is_known)
-    }
-}
-
 impl Caps {
-    /// What the clients of a hash want to hear of, if that is known.
-    pub(super) fn find(&mut self, hash: &Hash) -> Option<Rc<Interests>> {
+    fn find(&mut self, hash: &Hash) -> Option<Rc<Interests>> {
         if hash.function != SHA_1 {
             return None;
         }
@@ -137,15 +96,6 @@ impl Caps {
         self.uses += 1;
         *used = self.uses;
         Some(Rc::clone(interests))
-    }
-
-    /// What an answer says; what is good for everybody of its hash is kept.
-    pub(super) fn learn(&mut self, hash: Hash, answer: &Stanza) -> Rc<Interests> {
-        let (interests, is_known) = hash.read(answer);
-        if is_known {
-            self.keep(&interests);
-        }
-        interests
     }
 
     fn keep(&mut self, interests: &Rc<Interests>) {
@@ -170,7 +120,15 @@ impl Im {
     /// An available session has sent presence: what does its client want to hear of? Presence
     /// without capabilities changes nothing, clients may leave them out of updates (§8.4).
     pub(super) fn note_caps(&mut self, cx: &mut Cx, id: SessionId, presence: &Stanza) {
-        let Some((hash, node)) = Hash::of(presence) else { return };
+        let Some(caps) = presence.child("c", ns::CAPS) else { return };
+        let attribute = |name| caps.attr(name).filter(|value| value.len() <= ATTRIBUTE_BYTES_MAX);
+        // §5.4 step 1: without a function the hash means nothing.
+        let (Some(function), Some(ver), Some(node)) =
+            (attribute("hash"), attribute("ver"), attribute("node"))
+        else {
+            return;
+        };
+        let hash = Hash { function: function.to_owned(), ver: ver.to_owned() };
         let Some(session) = self.sessions.get(id) else { return };
         let is_same = session.interests.as_ref().is_some_and(|own| own.hash == hash);
         if is_same || self.caps.asked.get(&id).is_some_and(|asked| asked.hash == hash) {
@@ -180,9 +138,16 @@ impl Im {
         if let Some(interests) = self.caps.find(&hash) {
             return self.take_interests(cx, id, interests);
         }
-        let question = hash.question(cx, &session.account, &session.full_jid, node);
+        let question_id = cx.random_hex(QUESTION_ID_BYTES);
+        let query =
+            Element::new("query", ns::DISCO_INFO).with_attr("node", format!("{node}#{ver}"));
+        let question = Stanza::new(
+            StanzaKind::Iq(IqType::Get),
+            session.account.as_jid().clone(),
+            Some(session.full_jid.clone()),
+        );
+        let question = question.with_id(Some(question_id.clone())).with_child(query);
         cx.out.push_stanza(id, &question);
-        let question_id = question.id.unwrap_or_default();
         self.caps.asked.insert(id, Question { id: question_id, hash });
     }
 
@@ -194,7 +159,23 @@ impl Im {
             return;
         }
         let Some(Question { hash, .. }) = self.caps.asked.remove(&id) else { return };
-        let (interests, is_known) = hash.read(answer);
+        let result = (answer.kind == StanzaKind::Iq(IqType::Result)).then_some(answer);
+        let query = result.and_then(|answer| answer.child("query", ns::DISCO_INFO));
+        let computes = hash.function == SHA_1;
+        // An answer that cannot be trusted is kept as one without wishes, so that the session is
+        // not asked again with every presence.
+        let trusted = match query {
+            Some(query) if computes => {
+                let text = disco::caps_text_of(query);
+                let text = text.filter(|text| disco::caps_ver(text) == hash.ver);
+                text.map(|text| nodes(text.split('<')))
+            }
+            Some(query) => Some(nodes(features(query))),
+            None => None,
+        };
+        let is_known = computes && trusted.is_some();
+        let nodes = trusted.unwrap_or_default();
+        let interests = Rc::new(Interests { hash, nodes });
         if !is_known {
             return self.take_interests(cx, id, interests);
         }

@@ -13,7 +13,6 @@ mod blocking;
 mod bookmarks;
 mod caps;
 mod carbons;
-mod clients;
 mod contacts;
 mod disco;
 mod friends;
@@ -48,7 +47,6 @@ use crate::xmpp::{
 };
 
 use caps::{Caps, Interests};
-use clients::Clients;
 use contacts::Contacts;
 
 pub use disco::answer_stranger;
@@ -285,8 +283,6 @@ struct Account {
     knows_blocks: bool,
     /// What of its messages it wants archived; read when there first is one.
     archive_wish: Option<ArchiveWish>,
-    /// Whose presence from elsewhere it has, and what they want to hear of.
-    clients: Clients,
     /// What errors may answer, while a session wants copies.
     answerable: Option<Box<carbons::Answerable>>,
 }

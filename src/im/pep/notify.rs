@@ -1,17 +1,16 @@
 //! Events: who hears of what has happened to a node (XEP-0163 §4).
 //!
 //! Three kinds of recipients: the available sessions of the owner, and those of the contacts that
-//! see its presence and may read the node, here and elsewhere, each where the client has said
-//! `node+notify` in its capabilities (`im::caps`, `im::clients`); and the addresses that have
-//! subscribed by themselves. For sessions here an event is serialised once. It is a message from
-//! the account that is neither archived nor copied. Blocks hold in both directions (§4.3.3).
+//! see its presence and may read the node, each where the client has said `node+notify` in its
+//! capabilities (`im::caps`); and the addresses that have subscribed by themselves. An event is
+//! serialised once. It is a message from the account that is neither archived nor copied. Blocks
+//! hold in both directions (§4.3.3).
 
 use std::collections::BTreeSet;
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::im::Im;
-use crate::im::contacts::Contacts;
 use crate::outbound::Envelope;
 use crate::storage::{PepItem, PepNode, PepSendLast};
 use crate::xml::Element;
@@ -139,11 +138,7 @@ impl Im {
                 audience.sessions.extend(listeners);
             }
         }
-        let reached = self.pep_reach_clients(cx, account, node, &contacts, &mut audience);
         for jid in cx.storage.pep_subscribers(node)? {
-            if reached.contains(&jid) {
-                continue;
-            }
             let subscriber = jid.to_bare();
             if self.pep_check_reader(cx, account, node, &subscriber).is_err()
                 || !self.pep_may_tell(cx, account, &jid)
@@ -163,30 +158,6 @@ impl Im {
             audience.sessions.extend(listeners);
         }
         Ok(audience)
-    }
-
-    /// Adds the clients of contacts elsewhere (§4.3.2); returns their addresses, and those of the
-    /// contacts.
-    fn pep_reach_clients(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-        node: &PepNode,
-        contacts: &Contacts,
-        audience: &mut Audience,
-    ) -> BTreeSet<Jid> {
-        let mut reached = BTreeSet::new();
-        for jid in self.clients_wanting(account, &node.name) {
-            let contact = jid.to_bare();
-            if contacts.subscription(&contact).is_from()
-                && check_contact(cx, account, node, &contact, true).is_ok()
-                && self.pep_may_tell(cx, account, &jid)
-            {
-                reached.extend([contact.into(), jid.clone()]);
-                audience.routed.push(jid);
-            }
-        }
-        reached
     }
 
     /// The available sessions of an account that want to hear of a node.
@@ -241,39 +212,6 @@ impl Im {
             let nodes = cx.storage.pep_nodes_named(account, |name| wanted.contains(&name))?;
             self.pep_greet_from(cx, id, account, &nodes, &mut greeting_bytes(cx))?;
         }
-        for (jid, interests) in self.clients_of(account, contact) {
-            self.pep_greet_client(cx, account, &jid, &interests.nodes())?;
-        }
-        Ok(())
-    }
-
-    /// A client of a contact elsewhere has begun to listen to `nodes` of an account.
-    pub(in crate::im) fn pep_greet_client(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-        jid: &Jid,
-        nodes: &[&str],
-    ) -> Result<(), StanzaError> {
-        let nodes = cx.storage.pep_nodes_named(account, |name| nodes.contains(&name))?;
-        if nodes.is_empty() || !self.pep_may_tell(cx, account, jid) {
-            return Ok(());
-        }
-        let contact = jid.to_bare();
-        let is_subscriber = self.is_subscriber(cx, account, &contact)?;
-        let mut bytes_left = greeting_bytes(cx);
-        for node in nodes {
-            if !is_greeted_with(&node)
-                || check_contact(cx, account, &node, &contact, is_subscriber).is_err()
-            {
-                continue;
-            }
-            let Some(mut message) = self.pep_last_message(cx, account, &node)? else { continue };
-            let Some(left) = bytes_left.checked_sub(Envelope::new(&message).len()) else { break };
-            bytes_left = left;
-            message.to = Some(jid.clone());
-            cx.route(message);
-        }
         Ok(())
     }
 
@@ -294,7 +232,8 @@ impl Im {
         for node in nodes {
             let may_read = listener == *account
                 || check_contact(cx, account, node, &listener, is_subscriber).is_ok();
-            if !is_greeted_with(node) || !may_read {
+            let is_due = node.config.send_last == PepSendLast::OnSubAndPresence;
+            if !is_due || !node.config.notify || !may_read {
                 continue;
             }
             let Some(message) = self.pep_last_message(cx, account, node)? else { continue };
@@ -343,11 +282,6 @@ impl Im {
         }
         Ok(())
     }
-}
-
-/// Whether a node's last item is for whoever becomes available.
-fn is_greeted_with(node: &PepNode) -> bool {
-    node.config.send_last == PepSendLast::OnSubAndPresence && node.config.notify
 }
 
 /// What the last items may take that a session is sent at once.
