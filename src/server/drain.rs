@@ -221,8 +221,10 @@ impl Server {
             self.redeliver(id);
         }
         for id in self.links.ids() {
-            let waiting = self.cx.out.get(id).map_or(0, Outbox::stanzas_waiting);
-            self.cx.out.stanzas_dropped += waiting as u64;
+            // What is not acknowledged, where the other side does that, may not have arrived.
+            let not_there = |out: &Outbox| out.stanzas_waiting().max(out.stanzas_unacknowledged());
+            let count = self.cx.out.get(id).map_or(0, not_there);
+            self.cx.out.stanzas_dropped += count as u64;
         }
         self.finish_chain();
         self.commit(self.cx.now);

@@ -51,6 +51,8 @@ pub(super) struct Remote {
     failure: Failure,
     /// No attempt before this monotonic millisecond.
     pause_until_ms: u64,
+    /// The server shuts down, and the attempt has been made that no later one can make up for.
+    had_last_chance: bool,
 }
 
 enum Attempt {
@@ -91,9 +93,9 @@ impl Server {
         if remote.attempt.is_some() || !needs_attempt {
             return;
         }
-        if self.cx.peers.is_closed() || !is_asked_for && self.cx.now.mono_ms < remote.pause_until_ms
-        {
-            let failure = remote.failure;
+        let (failure, is_paused) = (remote.failure, self.cx.now.mono_ms < remote.pause_until_ms);
+        let has_to_wait = is_paused && !is_asked_for && !self.takes_last_chance(theirs);
+        if self.cx.peers.is_closed() || has_to_wait {
             self.fail_waiting(theirs, failure);
         } else {
             self.begin_attempt(theirs);
@@ -327,9 +329,23 @@ impl Server {
     /// There is no place left, or the other side has said what cannot be said otherwise.
     pub(super) fn attempt_has_failed(&mut self, theirs: &Rc<str>, failure: Failure) {
         log::info!("no stream to a server: domain={theirs} reason={failure:?}");
-        self.pause(theirs, failure);
-        self.fail_waiting(theirs, failure);
+        if failure != Failure::Timeout || !self.takes_last_chance(theirs) {
+            self.pause(theirs, failure);
+            self.fail_waiting(theirs, failure);
+        }
         self.attempt_is_over(theirs);
+    }
+
+    /// True once for each server while this one shuts down: what does not go out now never will,
+    /// so it does not wait for the end of a pause, and a stream that breaks is tried again.
+    fn takes_last_chance(&mut self, theirs: &str) -> bool {
+        let Some(remote) = self.queues.remotes.get_mut(theirs) else { return false };
+        let is_it = self.drain.has_begun() && !self.drain.is_past_servers();
+        let takes = is_it && !std::mem::replace(&mut remote.had_last_chance, true);
+        if takes {
+            remote.pause_until_ms = 0;
+        }
+        takes
     }
 
     /// No attempt for a while, longer each time, and never by the clock of somebody else.

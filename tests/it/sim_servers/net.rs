@@ -478,12 +478,29 @@ impl Net {
         }
         end.is_dirty = !outbox.is_empty();
         let worked = !bytes.is_empty();
+        if is_of_servers {
+            self.note_negotiation(&bytes);
+        }
         match (is_of_servers, worked) {
             (_, false) => {}
             (true, true) => self.send(link, Piece::Bytes(bytes.into())),
             (false, true) => self.events.push_back(Event::Bytes(link, bytes)),
         }
         worked
+    }
+
+    fn note_negotiation(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        for (part, what) in [
+            ("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'", "servers with certificates"),
+            ("<db:verify ", "keys asked about"),
+            ("<bidi xmlns='urn:xmpp:bidi'", "streams both ways"),
+            ("<resumed ", "streams resumed"),
+        ] {
+            if text.contains(part) {
+                self.count(what);
+            }
+        }
     }
 
     /// Ends what is to be closed and is flushed; forgets what both sides have ended.

@@ -25,25 +25,34 @@ pub enum Manners {
     BothWays,
     /// Neither.
     Plain,
+    /// All that they can: one stream for both directions, and acknowledgements without resumption.
+    /// What is not acknowledged is sent once more.
+    Own,
 }
 
 impl Manners {
     pub fn of(rng: &mut Seeded) -> Self {
-        match rng.below(4) {
+        match rng.below(5) {
             0 => Self::Plain,
+            2 => Self::Own,
             1 => Self::BothWays,
             _ => Self::Managed,
         }
     }
 
-    fn hides(self) -> Vec<&'static str> {
+    fn hides(self, has_tls: bool) -> Vec<&'static str> {
         let sm = "<sm xmlns='urn:xmpp:sm:3'/>";
         let bidi = "<bidi xmlns='urn:xmpp:features:bidi'/>";
-        match self {
+        let mut hides = match self {
             Self::Managed => vec![bidi],
             Self::BothWays => vec![sm],
             Self::Plain => vec![sm, bidi],
+            Self::Own => Vec::new(),
+        };
+        if !has_tls {
+            hides.push("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         }
+        hides
     }
 }
 
@@ -51,6 +60,8 @@ pub struct World {
     pub net: Net,
     pub manners: Manners,
     pub people: Vec<Person>,
+    /// They show who they are by EXTERNAL (XEP-0178).
+    pub has_certificates: bool,
     people_count: usize,
     is_traced: bool,
 }
@@ -70,8 +81,9 @@ impl World {
         let mut hosts = Vec::new();
         for (at, domain) in DOMAINS.iter().enumerate().take(hosts_count) {
             let config = config(domain, requires_tls);
+            let names = &NAMES[..people_count];
             let accounts =
-                NAMES.iter().map(|name| (format!("{name}@{domain}"), "secret".to_owned()));
+                names.iter().map(|name| (format!("{name}@{domain}"), "secret".to_owned()));
             let setup = Setup::new(&config, accounts.collect(), None)?;
             setup.set_number(at as u64);
             let mut server = setup.server(now)?;
@@ -89,12 +101,12 @@ impl World {
             is_chunked: rng.one_in(2),
             latency_ms: [0, 10, 100][rng.below(3)],
             failures: 0,
-            hides: manners.hides(),
+            hides: manners.hides(requires_tls),
             rng,
         };
         let is_traced = std::env::var_os("TERCET_SIM_TRACE").is_some();
         let net = Net::new(hosts, now, weather);
-        Ok(Self { net, manners, people: Vec::new(), people_count, is_traced })
+        Ok(Self { net, manners, people: Vec::new(), has_certificates, people_count, is_traced })
     }
 
     /// All log in, subscribe to all others, and sit down in the room.
