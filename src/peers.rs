@@ -154,6 +154,11 @@ impl Peers {
         self.is_closed = true;
     }
 
+    /// No new queue is made any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// A component may attach under this domain; `stream` while it is attached.
     pub fn set_component(&mut self, domain: &str, stream: Option<SessionId>) {
         self.components.insert(domain.into(), stream);

@@ -13,8 +13,9 @@ use super::error::ConfigError;
 use super::file::{self, File};
 use super::read::Places;
 use super::{
-    Accounts, Admin, C2s, Config, Contact, Limits, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX,
-    Registration, RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl, Shutdown, StorageOptions, Tls,
+    Accounts, Admin, C2s, Component, Config, Contact, Limits, MESSAGE_BYTES_MAX,
+    MESSAGES_PER_MINUTE_MAX, Registration, RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl,
+    Shutdown, StorageOptions, Tls,
 };
 use crate::xmpp::{BareJid, Role};
 
@@ -57,19 +58,7 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     let at = Checker { places };
     let domains = at.domains("domains", &file.domains)?;
     let component = at.component(&file.component)?;
-    let room_domains = match (&component, places.line("rooms.domains")) {
-        (Some(component), None) => vec![component.domain.clone()],
-        (Some(_), Some(_)) => {
-            let message = "a component has one domain, component.domain: leave this out";
-            return Err(at.wrong(&["rooms.domains"], message));
-        }
-        (None, Some(_)) => at.domains("rooms.domains", &file.rooms.domains)?,
-        (None, None) => at.domains("domains", &[format!("conference.{}", domains[0])])?,
-    };
-    if let Some(shared) = room_domains.iter().find(|domain| domains.contains(domain)) {
-        let message = format!("{shared} is one of domains already: rooms need a domain apart");
-        return Err(at.wrong(&["rooms.domains", "domains"], message));
-    }
+    let room_domains = at.room_domains(&file.rooms.domains, &domains, component.as_ref())?;
     at.log(&file.log)?;
     at.sasl(file.sasl.iterations, file.sasl.failure_delay_ms)?;
     at.limits(&file.limits)?;
@@ -162,6 +151,30 @@ impl Checker<'_> {
             return Err(self.wrong(&[key], "expected at least one domain"));
         }
         Ok(domains)
+    }
+
+    /// The domains of the room service: its own, those of a component, or one that follows from the
+    /// first of the accounts.
+    fn room_domains(
+        &self,
+        texts: &[String],
+        domains: &[BareJid],
+        component: Option<&Component>,
+    ) -> Result<Vec<BareJid>, ConfigError> {
+        let room_domains = match (component, self.places.line("rooms.domains")) {
+            (Some(component), None) => vec![component.domain.clone()],
+            (Some(_), Some(_)) => {
+                let message = "a component has one domain, component.domain: leave this out";
+                return Err(self.wrong(&["rooms.domains"], message));
+            }
+            (None, Some(_)) => self.domains("rooms.domains", texts)?,
+            (None, None) => self.domains("domains", &[format!("conference.{}", domains[0])])?,
+        };
+        if let Some(shared) = room_domains.iter().find(|domain| domains.contains(domain)) {
+            let message = format!("{shared} is one of domains already: rooms need a domain apart");
+            return Err(self.wrong(&["rooms.domains", "domains"], message));
+        }
+        Ok(room_domains)
     }
 
     fn listen(

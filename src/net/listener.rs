@@ -279,12 +279,12 @@ mod tests {
             secret: "known to both".to_owned(),
             listen: listen.parse().expect("an address"),
         };
-        let mut config = Config::default();
-        config.components = vec![
+        let components = vec![
             component("irc.localhost", "127.0.0.1:5347"),
             component("sms.localhost", "127.0.0.1:5347"),
             component("bot.localhost", "127.0.0.1:5348"),
         ];
+        let mut config = Config { components, ..Config::default() };
         let keys = |config: &Config| doors(config).iter().map(|own| own.key).collect::<Vec<_>>();
         let shared = "components[].listen";
         assert_eq!(keys(&config), ["c2s.listen", "c2s.listen", "s2s.listen", shared, shared]);

@@ -87,7 +87,7 @@ impl<C: Core> Reactor<C> {
         if let Some(question) = self.questions.all.get_mut(index) {
             let server = question.server;
             match question.socket.answer() {
-                Ok(None) => return,
+                Ok(None) => {}
                 Ok(Some(packet)) => {
                     self.forget_question(index);
                     self.core.handle_dns(now, server, Ok(&packet));

@@ -6,6 +6,7 @@
 //! all in parallel, then storage is closed. Nobody waits for a client that does not read.
 
 use crate::cx::{Action, Now};
+use crate::ids::SessionId;
 use crate::outbound::Outbox;
 use crate::timers::TimerKey;
 use crate::xmpp::StreamCondition;
@@ -160,12 +161,7 @@ impl Server {
     /// get their end.
     fn close_servers(&mut self) {
         self.begin_chain();
-        self.cx.peers.close_for_good();
-        for queue in self.cx.peers.queues() {
-            let waiting = self.cx.out.get(queue).map_or(0, Outbox::stanzas_waiting);
-            self.cx.out.stanzas_dropped += waiting as u64;
-            self.cx.peers.close(&mut self.cx.out, queue);
-        }
+        self.drop_queues();
         self.cx.out.stanzas_dropped += self.upstream_waiting() as u64;
         self.cx.actions.push_back(Action::CloseServerListeners);
         self.drain.servers_closed = self.links.len();
@@ -221,8 +217,7 @@ impl Server {
         self.drain.ended_ms = self.cx.now.mono_ms;
         self.begin_chain();
         for id in self.sessions.ids() {
-            let waiting = self.cx.out.get(id);
-            self.drain.count_closed(waiting.is_some_and(|outbox| !outbox.is_empty()));
+            self.drain.count_closed(self.misses_something(id));
             self.redeliver(id);
         }
         for id in self.links.ids() {
@@ -237,6 +232,13 @@ impl Server {
         let lossless = self.stanzas_dropped_in_drain() == 0 && self.drain.clients_cut == 0;
         let code = if lossless { EXIT_FINE } else { EXIT_DROPPED };
         self.cx.actions.push_back(Action::Exit(code));
+    }
+
+    /// True when not everything that was said to a session is written. A connection that is to
+    /// switch to TLS is closed instead, and the rest of `<proceed/>` is of no use to it.
+    pub(super) fn misses_something(&self, id: SessionId) -> bool {
+        let outbox = self.cx.out.get(id);
+        outbox.is_some_and(|outbox| !outbox.is_empty() && !outbox.starttls_is_marked())
     }
 
     fn stanzas_dropped_in_drain(&self) -> u64 {

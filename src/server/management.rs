@@ -432,7 +432,7 @@ impl Server {
 const UNEXPECTED: Condition = Condition::UnexpectedRequest;
 
 /// §6
-fn failed(condition: Condition) -> Element {
+pub(super) fn failed(condition: Condition) -> Element {
     let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
     Element::new("failed", ns::SM).with_child(condition)
 }

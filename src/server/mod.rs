@@ -318,7 +318,7 @@ impl Server {
     /// The end of a session whose connection is gone.
     fn close(&mut self, id: SessionId, reason: &str) {
         if !self.drain.is_over() {
-            self.drain.count_closed(self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty()));
+            self.drain.count_closed(self.misses_something(id));
             self.redeliver(id);
         }
         let Some(session) = self.sessions.remove(id) else { return };

@@ -44,12 +44,11 @@ impl Server {
         for id in &lost {
             // The end that one had is taken back with the rest; it gets another one.
             self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
-            self.end_link(*id, Some(StreamCondition::InternalServerError.into()));
+            self.end_lost_link(*id);
         }
         for id in lost {
             self.leave(id);
             self.forget_if_detached(id);
-            self.end_lost_link(id);
         }
         self.redeliver_again();
         self.finish_chain();

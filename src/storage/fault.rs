@@ -19,11 +19,17 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pending: Vec<Fault>,
+    /// Those whose moment has come.
+    met_count: usize,
 }
 
 impl Faults {
     pub(super) fn inject(&mut self, fault: Fault) {
         self.pending.push(fault);
+    }
+
+    pub(super) fn met_count(&self) -> usize {
+        self.met_count
     }
 
     /// The fault that this write meets, if any.
@@ -67,6 +73,7 @@ impl Faults {
             }
             *n > 0
         });
+        self.met_count += usize::from(due.is_some());
         due
     }
 }

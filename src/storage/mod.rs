@@ -162,6 +162,11 @@ impl Storage {
         self.faults.inject(fault);
     }
 
+    /// How many writes and commits have failed because of that.
+    pub fn faults_met_count(&self) -> usize {
+        self.faults.met_count()
+    }
+
     /// Commits, and folds the log into the database, so that one file is the whole of it. `Err`
     /// says what went wrong; when only the folding failed nothing is lost, the log is read at the
     /// next start.

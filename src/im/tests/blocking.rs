@@ -93,7 +93,8 @@ fn a_resource_of_a_contact_alone() {
     let gone = format!("unavailable {resource}");
     change(&mut world, balcony, items("block", &[resource]), &[&gone]);
     change(&mut world, balcony, items("block", &["none@verona.lit/x"]), &[]);
-    change(&mut world, balcony, items("unblock", &[]), &[&format!("available {resource}")]);
+    let shown = [format!("available {resource}"), format!("probe {resource}")];
+    change(&mut world, balcony, items("unblock", &[]), &[&shown[0], &shown[1]]);
 }
 
 #[test]

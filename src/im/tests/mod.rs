@@ -2,6 +2,7 @@
 
 mod archive;
 mod blocking;
+mod clients;
 mod delivery;
 mod disco;
 mod presence;

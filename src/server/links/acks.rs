@@ -170,7 +170,7 @@ impl Server {
     }
 
     /// An earlier stream cannot go on: what it has lost is sent once more.
-    fn put_back_lost(&mut self, theirs: &Rc<str>) {
+    pub(super) fn put_back_lost(&mut self, theirs: &Rc<str>) {
         let lost = self.queues.remotes.get_mut(theirs).and_then(|remote| remote.lost.take());
         if let Some(lost) = lost {
             self.put_back(lost.stanzas.into_iter().map(|(_, xml)| xml));

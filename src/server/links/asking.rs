@@ -82,7 +82,9 @@ impl Server {
                 None => waiting.push(question),
             }
         }
-        let needs_stream = !waiting.is_empty();
+        // Those that are due are given up, not asked.
+        let now_ms = self.cx.now.mono_ms;
+        let needs_stream = waiting.iter().any(|question| question.due_ms > now_ms);
         if let Some(remote) = self.queues.remotes.get_mut(theirs) {
             remote.questions = waiting;
         }
@@ -130,6 +132,15 @@ impl Server {
         due.iter().for_each(|question| self.tell_verdict(question, Verdict::Unknown));
     }
 
+    /// Questions that wait for a stream, or for an answer.
+    #[cfg(test)]
+    pub(super) fn questions_count(&self) -> usize {
+        let waiting: usize =
+            self.queues.remotes.values().map(|remote| remote.questions.len()).sum();
+        let links = self.links.ids().into_iter().filter_map(|id| self.outgoing(id));
+        waiting + links.map(|outgoing| outgoing.questions.len()).sum::<usize>()
+    }
+
     /// A stream that can be asked to carry a pair (XEP-0220 §2.6.1).
     pub(super) fn link_to_ask(&self, pair: &Pair) -> Option<SessionId> {
         let remote = self.queues.remotes.get(&pair.theirs)?;
@@ -163,7 +174,7 @@ impl Server {
     }
 
     /// An element of dialback that came over a stream of ours.
-    pub(super) fn handle_dialback(
+    pub(super) fn handle_outgoing_dialback(
         &mut self,
         id: SessionId,
         element: &Element,
@@ -171,7 +182,7 @@ impl Server {
         match (&*element.name, element.attr("type")) {
             ("result", Some(kind)) => self.handle_result(id, element, kind),
             ("verify", Some(kind)) => self.handle_verdict(id, element, kind),
-            _ => return self.handle_reverse(id, element),
+            _ => return self.handle_reverse_dialback(id, element),
         }
         Ok(())
     }

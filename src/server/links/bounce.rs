@@ -113,6 +113,8 @@ impl Server {
     /// One stanza comes back.
     fn bounce(&mut self, stanza: &Stanza, failure: Failure) {
         use PresenceType::{Probe, Unavailable};
+        // During the shutdown there is nobody left to tell.
+        self.cx.out.stanzas_dropped += u64::from(self.drain.has_begun());
         if matches!(stanza.kind, StanzaKind::Presence(Probe | Unavailable)) {
             return;
         }

@@ -4,15 +4,15 @@
 //!
 //! | `s2s.verify` | without TLS | TLS | TLS, a certificate good for the domain |
 //! |---|---|---|---|
-//! | `dialback` | the key is verified, unless `require_tls` | the key is verified | EXTERNAL, or any key |
-//! | `certificate` | nothing | nothing | EXTERNAL, or any key |
+//! | `dialback` | the key is verified (not with `require_tls`) | it is too | EXTERNAL, any key |
+//! | `certificate` | nothing | nothing | EXTERNAL, any key |
 //! | `both` | nothing | nothing | the key is verified; EXTERNAL is not offered |
 //!
-//! "Any key" is dialback without dialing back (XEP-0220 §1.2): how further pairs are added. EXTERNAL
-//! proves the pair of the stream header alone (XEP-0288 §2.2). Whether keys of ours are valid is
-//! answered always: to anybody, and to the end of a shutdown.
+//! "Any key" is dialback without dialing back (XEP-0220 §1.2): how further pairs are added.
+//! EXTERNAL proves the pair of the stream header alone (XEP-0288 §2.2). Whether keys of ours are
+//! valid is answered always: to anybody, and to the end of a shutdown.
 
-mod dialback;
+pub(super) mod dialback;
 mod external;
 mod guests;
 mod management;
@@ -25,7 +25,6 @@ use crate::peers::Pair;
 use crate::stream::c2s::TlsInfo;
 use crate::stream::features::BetweenServers;
 use crate::stream::{header, s2s};
-use crate::xml::writer::write_element;
 use crate::xml::{Element, StreamEvent, StreamHeader};
 use crate::xmpp::{Jid, StreamCondition, StreamError, ns};
 
@@ -58,6 +57,8 @@ pub(in crate::server) struct Incoming {
     sasl_failures: u32,
     /// It takes stanzas on this stream (XEP-0288).
     is_bidi: bool,
+    /// When it last got one.
+    given_ms: u64,
     /// What it may send, the first proved first.
     proved: Rc<Vec<Pair>>,
     /// Keys that are being verified.
@@ -97,7 +98,7 @@ impl Server {
     }
 
     /// A domain that other servers find here.
-    fn is_served(&self, domain: &str) -> bool {
+    pub(super) fn is_served(&self, domain: &str) -> bool {
         self.cx.config.is_own_domain(domain) || self.cx.peers.is_component(domain)
     }
 
@@ -135,12 +136,6 @@ impl Server {
         let Part::Incoming(part) = &link.part else { return None };
         let domain = part.guest.as_ref()?;
         self.links.guests.paused_until_ms(&self.cx.config.limits, domain)
-    }
-
-    fn push_to_link(&mut self, id: SessionId, element: &Element) {
-        let mut bytes = Vec::with_capacity(128);
-        write_element(&mut bytes, element, ns::CLIENT);
-        self.cx.out.push_raw(id, &bytes);
     }
 
     pub(super) fn incoming_is_secure(&mut self, id: SessionId, tls: TlsInfo) {
@@ -314,14 +309,14 @@ impl Server {
             return Err(StreamCondition::PolicyViolation.into());
         }
         if !is_time {
-            self.push_to_link(id, &Element::new("failure", ns::TLS));
+            self.push_nonza(id, &Element::new("failure", ns::TLS));
             return Err(StreamError::new(StreamCondition::NotAuthorized)
                 .with_text("no STARTTLS at this point"));
         }
         link.hold = Hold::Tls;
         link.is_open = false;
         self.addresses.count(now_ms, address, Counted::Handshakes);
-        self.push_to_link(id, &Element::new("proceed", ns::TLS));
+        self.push_nonza(id, &Element::new("proceed", ns::TLS));
         self.cx.out.mark_starttls(id);
         Ok(())
     }
@@ -332,6 +327,14 @@ impl Server {
         if !std::mem::replace(&mut part.is_bidi, true) {
             part.forbid_resumption();
             self.incoming_is_open(id);
+        }
+    }
+
+    /// Stanzas go to it.
+    pub(super) fn incoming_was_given(&mut self, id: SessionId) {
+        let now_ms = self.cx.now.mono_ms;
+        if let Some(part) = self.incoming_mut(id) {
+            part.given_ms = now_ms;
         }
     }
 
@@ -391,8 +394,9 @@ impl Server {
     }
 
     pub(super) fn incoming_deadline_ms(&self, link: &Link) -> Option<u64> {
+        let Part::Incoming(part) = &link.part else { return None };
         let (seconds, since_ms) = match link.is_authenticated {
-            true => (self.cx.config.s2s.idle_seconds, link.input_ms),
+            true => (self.cx.config.s2s.idle_seconds, link.input_ms.max(part.given_ms)),
             false => (self.cx.config.limits.unauthenticated_seconds, link.began_ms),
         };
         (seconds > 0).then(|| since_ms + seconds * 1000)

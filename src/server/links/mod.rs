@@ -8,6 +8,7 @@
 //! closes. Whatever a link has not written, or the other side has not acknowledged, goes back to
 //! the queues, or to who sent it.
 
+mod accept;
 mod acks;
 mod asking;
 mod bounce;
@@ -15,8 +16,10 @@ mod component;
 mod incoming;
 mod lookup;
 mod outgoing;
+mod patience;
 mod queues;
 mod remotes;
+mod reverse;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,17 +27,16 @@ mod tests;
 use std::net::IpAddr;
 
 use crate::cx::{Action, Now};
-use crate::ids::{ConnId, Door, SessionId, Target};
+use crate::ids::{ConnId, SessionId, Target};
 use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
-use crate::timers::TimerKey;
 use crate::xml::{Element, StreamEvent, StreamParser};
 use crate::xmpp::{
     Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, ns,
 };
 
 use super::edge::{self, Edge};
-use super::limits::{ByteBucket, Counted};
+use super::limits::ByteBucket;
 use super::session::xml_limits;
 use super::streams::{stream_error_of, write_stream_error};
 use super::{ReadWish, Server};
@@ -104,52 +106,6 @@ pub(super) struct Link {
 }
 
 impl Server {
-    /// A server or a component has connected; `false`: refuse it (limits), close it at once and do
-    /// not name it again. With `direct_tls` the server waits for [`Self::handle_tls`] first.
-    pub fn handle_accept_link(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        door: Door,
-        address: IpAddr,
-        direct_tls: bool,
-    ) -> bool {
-        self.cx.now = now;
-        let part = match door {
-            // Phase 1: the doors are closed, but for servers.
-            Door::Components if self.drain.has_begun() => return false,
-            Door::Components => Part::Attached(Box::default()),
-            Door::Clients | Door::Servers => Part::Incoming(Box::default()),
-        };
-        // DESIGN.md §8, phase 1: a server that is shutting down is still asked to verify keys.
-        let is_counted = !self.drain.has_begun();
-        let limits = &self.cx.config.limits;
-        let handshakes = Counted::Handshakes;
-        let is_busy =
-            direct_tls && self.addresses.is_exhausted(limits, now.mono_ms, address, handshakes);
-        if is_busy || self.has_strangers_enough() {
-            log::debug!("connection refused: address={address} reason=limit");
-            return false;
-        }
-        if is_counted && !self.addresses.connect(limits, now.mono_ms, address) {
-            log::debug!("connection refused: address={address} reason=limit");
-            return false;
-        }
-        if direct_tls {
-            self.addresses.count(now.mono_ms, address, handshakes);
-        }
-        let hold = if direct_tls { Hold::Tls } else { Hold::None };
-        let id = self.open_link(address, part, hold);
-        if let Some(mut link) = self.links.remove(id) {
-            link.conn = Some(conn);
-            link.is_counted = is_counted;
-            self.links.insert(link);
-        }
-        self.count_in_stranger(id);
-        self.set_link_timer(id);
-        true
-    }
-
     /// A new link without a connection.
     fn open_link(&mut self, address: IpAddr, part: Part, hold: Hold) -> SessionId {
         let id = self.cx.out.open();
@@ -270,6 +226,7 @@ impl Server {
             self.begin_chain();
             // Until then nothing of it rests on what others have written in this turn.
             self.chain.is_free = is_stranger;
+            self.chain.origin = Some(id);
             if let Err(error) = event.and_then(|event| self.handle_link_event(id, event)) {
                 self.end_link(id, Some(error));
             }
@@ -359,8 +316,12 @@ impl Server {
 
     /// Whether something waits for a server or a component that may still reach it.
     pub(super) fn servers_wait(&self) -> bool {
-        let waits = |id| self.cx.out.get(id).is_some_and(|outbox| !outbox.is_empty());
-        self.cx.peers.queues().into_iter().any(waits)
+        let waits = |id| {
+            let outbox = self.cx.out.get(id);
+            outbox.is_some_and(|out| !out.is_empty() || out.stanzas_unacknowledged() > 0)
+        };
+        self.queues.have_lost()
+            || self.cx.peers.queues().into_iter().any(|queue| self.is_waiting(queue))
             || self.upstream_waiting() > 0
             || self.links.ids().into_iter().any(|id| {
                 self.links.get(id).is_some_and(|link| link.hold != Hold::Ended) && waits(id)
@@ -483,48 +444,5 @@ impl Server {
             Some(until_ms) if until_ms > self.cx.now.mono_ms => ReadWish::Until(until_ms),
             _ => ReadWish::Read,
         }
-    }
-
-    /// Sets the timer of a link, unless one is set that fires before.
-    fn set_link_timer(&mut self, id: SessionId) {
-        let Some(due_ms) = self.link_deadline_ms(id) else { return };
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|set_ms| set_ms > due_ms) {
-            link.timer_ms = Some(due_ms);
-            self.cx.timers.set(due_ms, TimerKey::Link(id));
-        }
-    }
-
-    /// When something is due for a link, whatever it is: its part says when.
-    fn link_deadline_ms(&self, id: SessionId) -> Option<u64> {
-        let link = self.links.get(id).filter(|link| link.hold != Hold::Ended)?;
-        match &link.part {
-            Part::Incoming(_) => self.incoming_deadline_ms(link),
-            Part::Outgoing(_) => self.outgoing_deadline_ms(link),
-            Part::Attached(_) => self.attached_deadline_ms(link),
-            Part::Upstream(_) => self.upstream_deadline_ms(link),
-        }
-    }
-
-    /// A timer of a link fired: does what is due, and sets the next one.
-    pub(super) fn handle_link_timer(&mut self, id: SessionId) {
-        let now_ms = self.cx.now.mono_ms;
-        let Some(link) = self.links.get_mut(id) else { return };
-        if link.timer_ms.is_none_or(|due_ms| due_ms > now_ms) {
-            return; // An earlier timer has replaced this one.
-        }
-        link.timer_ms = None;
-        if self.link_deadline_ms(id).is_some_and(|due_ms| due_ms <= now_ms) {
-            self.begin_chain();
-            match self.links.get(id).map(|link| &link.part) {
-                Some(Part::Incoming(_)) => self.incoming_is_due(id),
-                Some(Part::Outgoing(_)) => self.outgoing_is_due(id),
-                Some(Part::Attached(_)) => self.attached_is_due(id),
-                Some(Part::Upstream(_)) => self.upstream_is_due(id),
-                None => {}
-            }
-            self.finish_chain();
-        }
-        self.set_link_timer(id);
     }
 }

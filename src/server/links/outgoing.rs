@@ -1,7 +1,8 @@
 //! A server that we have connected to (RFC 6120 §4, XEP-0220 §2.1): negotiation until stanzas may
 //! go. TLS where it is offered, and nothing without it where it is required; then EXTERNAL
-//! (XEP-0178) where it is offered, else dialback; a stream both ways (XEP-0288) and acknowledgements
-//! (`acks`) where they are. A server that sends no version (§4.7.5) knows dialback alone.
+//! (XEP-0178) where it is offered, else dialback; where they are offered, a stream both ways
+//! (`reverse`) and acknowledgements (`acks`). A server that sends no version (§4.7.5) knows
+//! dialback alone.
 //!
 //! The stream is opened in the name of one pair of domains. Once it is open, others of ours may be
 //! asked to be carried too, and questions about keys are put on it (`asking`).
@@ -23,20 +24,15 @@ use super::super::Server;
 use super::acks::Acks;
 use super::asking::Question;
 use super::bounce::Failure;
-use super::queues::Verdict;
-use super::{Hold, Link, Part};
+use super::reverse::Reverse;
+use super::{Hold, Part};
 
-/// A connection is made within this time, or the next place is tried.
-const CONNECT_MS: u64 = 10_000;
-/// A stream is good for something within this time, the connection included; a question on it has
-/// as long for its answer.
-const NEGOTIATION_MS: u64 = 30_000;
-/// Pairs that the other side has shown to be its own, of a stream both ways.
-const REVERSE_PAIRS_MAX: usize = 100;
+/// Domains of theirs that share a stream.
+const DOMAINS_COUNT_MAX: usize = 100;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(in crate::server) enum Stage {
     /// The connection, or the header after it.
     Header,
     Features,
@@ -82,20 +78,20 @@ pub(in crate::server) struct Outgoing {
     pub is_full: bool,
     /// Acknowledgements (XEP-0198).
     pub acks: Acks,
-    /// Pairs of which the other side asks us to take stanzas on this stream.
-    reverse: Vec<(Pair, bool)>,
-    stage: Stage,
+    /// Further pairs that the other side wants to send from.
+    pub reverse: Vec<Reverse>,
+    /// It carries stanzas both ways (XEP-0288).
+    pub is_bidi: bool,
+    pub stage: Stage,
     offers: Offers,
     declares_dialback: bool,
     is_secure: bool,
     is_external: bool,
     avoids_external: bool,
-    /// It carries stanzas both ways (XEP-0288).
-    is_bidi: bool,
     /// What to say when it ends before it is good for anything.
     failure: Failure,
     /// When something was last given to it.
-    given_ms: u64,
+    pub given_ms: u64,
 }
 
 impl Outgoing {
@@ -145,6 +141,7 @@ impl Outgoing {
         self.may_be_asked()
             && self.offers.errors
             && !self.offers.acks
+            && self.serves.len() < DOMAINS_COUNT_MAX
             && self.place.address == place.address
     }
 
@@ -159,10 +156,6 @@ impl Outgoing {
     /// The other side does count stanzas.
     pub(super) fn offers_acks(&self) -> bool {
         self.offers.acks
-    }
-
-    fn carries_both_ways(&self) -> bool {
-        self.is_bidi
     }
 }
 
@@ -266,7 +259,7 @@ impl Server {
                 Ok(())
             }
             (Stage::Success, "failure", ns::SASL) => self.handle_sasl_failure(id),
-            (Stage::Open, _, ns::DIALBACK) => self.handle_dialback(id, &element),
+            (Stage::Open, _, ns::DIALBACK) => self.handle_outgoing_dialback(id, &element),
             (Stage::Open, _, ns::SM) => self.handle_acks(id, &element),
             (Stage::Open, _, ns::CLIENT) => self.handle_reverse_stanza(id, element),
             _ => Err(StreamCondition::UnsupportedStanzaType.into()),
@@ -304,7 +297,7 @@ impl Server {
             return Ok(());
         }
         outgoing.offers = Offers { dialback: outgoing.declares_dialback, ..Offers::default() };
-        self.authenticate(id);
+        self.show_who_we_are(id);
         Ok(())
     }
 
@@ -325,7 +318,7 @@ impl Server {
             outgoing.stage = Stage::Open;
             self.open_outgoing(id, Some(pair));
         } else {
-            self.authenticate(id);
+            self.show_who_we_are(id);
         }
         Ok(())
     }
@@ -340,11 +333,13 @@ impl Server {
     }
 
     /// Shows who we are, in the way that is offered.
-    fn authenticate(&mut self, id: SessionId) {
+    fn show_who_we_are(&mut self, id: SessionId) {
         let Some(outgoing) = self.outgoing(id) else { return };
         let (offers, pair) = (outgoing.offers, outgoing.pair.clone());
         let has_stanzas = !self.waiting_for(&pair.theirs).is_empty();
-        if has_stanzas && offers.bidi && !outgoing.is_bidi {
+        // Where both proofs are needed, a stream of ours has only one of them of the other side.
+        let takes_reverse = self.cx.config.s2s.verify != Verify::Both;
+        if has_stanzas && takes_reverse && offers.bidi && !outgoing.is_bidi {
             // XEP-0288 §2.2: before anything else.
             self.push_nonza(id, &Element::new("bidi", ns::BIDI));
             if let Some(outgoing) = self.outgoing_mut(id) {
@@ -384,7 +379,7 @@ impl Server {
         if self.is_tried(&theirs, id) {
             self.try_again_without_external(&theirs, &place);
         }
-        self.authenticate(id);
+        self.show_who_we_are(id);
         Ok(())
     }
 
@@ -419,41 +414,6 @@ impl Server {
         self.end_if_useless(id);
     }
 
-    /// A stanza that came over a stream of ours: only where both sides have agreed on that, and
-    /// from what the stream has proved (XEP-0288 §2.2).
-    fn handle_reverse_stanza(&mut self, id: SessionId, stanza: Element) -> Result<(), StreamError> {
-        let Some(outgoing) = self.outgoing_mut(id) else { return Ok(()) };
-        if !outgoing.carries_both_ways() {
-            return Err(StreamCondition::NotAuthorized.into());
-        }
-        outgoing.acks.handled = outgoing.acks.handled.wrapping_add(1);
-        let pairs = outgoing.proved.iter();
-        let pairs =
-            pairs.chain(outgoing.reverse.iter().filter(|(_, is)| *is).map(|(pair, _)| pair));
-        let pairs: Vec<_> = pairs.cloned().collect();
-        self.handle_link_stanza(stanza, |from, to| {
-            let is_proved =
-                pairs.iter().any(|p| from.domain() == &*p.theirs && to.domain() == &*p.ours);
-            is_proved.then_some(()).ok_or(StreamCondition::InvalidFrom.into())
-        })
-    }
-
-    /// The other side wants to send from another of its domains, on a stream both ways
-    /// (XEP-0288 §2.2); or it asks about a key (XEP-0220 §2.2.2).
-    pub(super) fn handle_reverse(
-        &mut self,
-        id: SessionId,
-        element: &Element,
-    ) -> Result<(), StreamError> {
-        let _ = (id, element, REVERSE_PAIRS_MAX);
-        Err(StreamCondition::UnsupportedStanzaType.into())
-    }
-
-    /// The answer to a question that the other side has caused.
-    pub(super) fn reverse_is_verified(&mut self, id: SessionId, pair: &Pair, verdict: Verdict) {
-        let _ = (id, pair, verdict);
-    }
-
     /// Something was moved to the outbox of a link.
     pub(super) fn link_was_given(&mut self, id: SessionId) {
         let now_ms = self.cx.now.mono_ms;
@@ -461,6 +421,7 @@ impl Server {
             outgoing.given_ms = now_ms;
             self.ask_for_acks(id);
         }
+        self.incoming_was_given(id);
     }
 
     /// An element of the stream itself.
@@ -481,54 +442,6 @@ impl Server {
             self.place_has_failed(&theirs, id, why);
             self.wake(&theirs);
         }
-    }
-
-    /// When something is due.
-    pub(super) fn outgoing_deadline_ms(&self, link: &Link) -> Option<u64> {
-        let Part::Outgoing(outgoing) = &link.part else { return None };
-        if link.hold == Hold::Connecting {
-            return Some(link.began_ms + CONNECT_MS);
-        }
-        if outgoing.stage != Stage::Open {
-            return Some(link.began_ms + NEGOTIATION_MS);
-        }
-        let asked = outgoing.asked.iter().map(|(_, asked_ms)| asked_ms + NEGOTIATION_MS);
-        let questions = outgoing.questions.iter().map(|question| question.due_ms);
-        let idle = self.idle_deadline_ms(link, outgoing);
-        asked.chain(questions).chain(idle).chain(outgoing.acks.deadline_ms()).min()
-    }
-
-    fn idle_deadline_ms(&self, link: &Link, outgoing: &Outgoing) -> Option<u64> {
-        let seconds = self.cx.config.s2s.idle_seconds;
-        let is_busy = !outgoing.asked.is_empty() || !outgoing.questions.is_empty();
-        let passed_ms = link.input_ms.max(outgoing.given_ms);
-        (seconds > 0 && !is_busy).then(|| passed_ms + seconds * 1000)
-    }
-
-    /// Something is due.
-    pub(super) fn outgoing_is_due(&mut self, id: SessionId) {
-        let now_ms = self.cx.now.mono_ms;
-        let Some(link) = self.links.get(id) else { return };
-        let Part::Outgoing(outgoing) = &link.part else { return };
-        let is_late = link.hold == Hold::Connecting
-            || outgoing.stage != Stage::Open
-            || outgoing.acks.deadline_ms().is_some_and(|due_ms| due_ms <= now_ms);
-        if is_late {
-            self.end_link(id, Some(StreamCondition::ConnectionTimeout.into()));
-            return;
-        }
-        if self.idle_deadline_ms(link, outgoing).is_some_and(|due_ms| due_ms <= now_ms) {
-            self.end_link(id, None);
-            return;
-        }
-        self.give_up_asked(id, false);
-        let Some(outgoing) = self.outgoing_mut(id) else { return };
-        let is_due = |asked: &mut (Pair, u64)| asked.1 + NEGOTIATION_MS <= now_ms;
-        let due: Vec<_> = outgoing.asked.extract_if(.., is_due).collect();
-        for (pair, _) in due {
-            self.pair_is_refused(id, &pair, Failure::Timeout);
-        }
-        self.end_if_useless(id);
     }
 }
 

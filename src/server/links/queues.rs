@@ -106,6 +106,17 @@ impl Queues {
         pairs
     }
 
+    /// Something is to be sent again when its stream goes on.
+    pub(super) fn have_lost(&self) -> bool {
+        self.remotes.values().any(|remote| remote.lost.is_some())
+    }
+
+    /// The same of one pair.
+    fn lost_of(&self, pair: &Pair) -> bool {
+        let lost = self.remotes.get(&pair.theirs).and_then(|remote| remote.lost.as_ref());
+        lost.is_some_and(|lost| lost.ours().contains(&pair.ours))
+    }
+
     /// Attempts to reach a server that are under way or in line.
     pub(in crate::server) fn attempts_count(&self) -> usize {
         self.attempts_count + self.line.len()
@@ -208,6 +219,20 @@ impl Server {
         }
     }
 
+    /// The end of the shutdown: what waits is dropped, and counted.
+    pub(in crate::server) fn drop_queues(&mut self) {
+        self.cx.peers.close_for_good();
+        let domains: Vec<_> = self.queues.remotes.keys().cloned().collect();
+        domains.iter().for_each(|theirs| self.put_back_lost(theirs));
+        for queue in self.cx.peers.queues() {
+            let again = self.queues.get(queue).map_or(0, |queue| queue.again.len());
+            let waiting = self.cx.out.get(queue).map_or(0, Outbox::stanzas_waiting);
+            self.cx.out.stanzas_dropped += (again + waiting) as u64;
+            self.queues.forget(queue);
+            self.cx.peers.close(&mut self.cx.out, queue);
+        }
+    }
+
     /// A timer of a queue fired, or of a question about a key.
     pub(in crate::server) fn handle_queue_timer(&mut self, queue: SessionId) {
         self.begin_chain();
@@ -228,6 +253,9 @@ impl Server {
     pub(super) fn link_takes(&mut self, link: SessionId, pair: &Pair) {
         if self.queues.carrier(pair).is_some() {
             return;
+        }
+        if self.queues.lost_of(pair) {
+            self.put_back_lost(&pair.theirs);
         }
         self.queues.set_carrier(link, pair);
         let queues = self.cx.peers.queues_of(&pair.theirs);
@@ -270,12 +298,17 @@ impl Server {
     /// What was lost goes before what waits in its queues; lost for the second time it comes back.
     pub(super) fn put_back(&mut self, lost: impl DoubleEndedIterator<Item = Bytes>) {
         let mut queues = BTreeSet::new();
+        if self.cx.peers.is_closed() {
+            self.cx.out.stanzas_dropped += lost.count() as u64;
+            return;
+        }
         for stanza in lost.rev().flat_map(|xml| read_back(&xml).into_iter().rev()) {
             let Some(theirs) = stanza.to.as_ref().map(|to| to.domain()) else { continue };
             let queue = self.cx.peers.queue(&mut self.cx.out, stanza.from.domain(), theirs);
             let mut xml = Vec::with_capacity(256);
             stanza.write(&mut xml);
             self.queues.entry(queue).again.push_front(xml.into());
+            self.queues.ready.insert(queue);
             queues.insert(queue);
         }
         for queue in queues {

@@ -91,7 +91,8 @@ impl Server {
         if remote.attempt.is_some() || !needs_attempt {
             return;
         }
-        if !is_asked_for && self.cx.now.mono_ms < remote.pause_until_ms {
+        if self.cx.peers.is_closed() || !is_asked_for && self.cx.now.mono_ms < remote.pause_until_ms
+        {
             let failure = remote.failure;
             self.fail_waiting(theirs, failure);
         } else {
@@ -230,8 +231,12 @@ impl Server {
 
     /// Tries the next place of an attempt, or gives it up.
     fn next_place(&mut self, theirs: &Rc<str>) {
+        let is_closed = self.cx.peers.is_closed();
         let Some(trying) = self.trying_mut(theirs) else { return };
         let (failure, avoids_external) = (trying.failure, trying.avoids_external);
+        if is_closed {
+            trying.places.clear();
+        }
         let Some(place) = trying.places.pop_front() else {
             self.attempt_has_failed(theirs, failure);
             return;

@@ -275,6 +275,23 @@ fn streams_in_negotiation_end_too() {
     assert!(summary.contains("7 clients closed (0 cut)"), "{summary}");
 }
 
+/// Seed 104074: it counted as a client that had lost something.
+#[test]
+fn a_switch_to_tls_that_has_not_come_to_pass_loses_nothing() {
+    let mut party = in_process("", &[]);
+    let in_switch = party.open_stream();
+    let link = party.guests[in_switch].link;
+    party.driver.world.pace.shut.insert(link);
+    party.send(in_switch, STARTTLS);
+    let now = party.driver.world.now;
+    party.server().handle_shutdown(now, "TERM");
+    assert!(party.end(in_switch).is_empty(), "clear bytes behind <proceed/>");
+    party.settle();
+    let summary = party.server().summary();
+    assert!(summary.contains("1 clients closed (0 cut)"), "{summary}");
+    assert_eq!(party.driver.world.exit, Some(0));
+}
+
 #[test]
 fn nobody_new_is_let_in() {
     let (mut party, [romeo, ..]) = gathering(false);

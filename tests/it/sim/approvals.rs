@@ -200,11 +200,13 @@ impl Sim {
         let make =
             |id: &str| format!("<message id='{id}' to='{}'>{approval}</message>", office.jid);
         self.stop_hearing();
+        let before = self.storage_failures();
         let tried = self.attempt_expecting(approver, make, &["silence"])?;
         if !matches!(tried, Some((outcome, _)) if outcome == "silence") {
             return Ok(());
         }
-        self.check_told(office, is_allowed)?;
+        let is_sound = !before.0 && before == self.storage_failures();
+        self.check_told(office, is_allowed, is_sound)?;
         let Some(is_member) = self.is_member(office)? else { return Ok(()) };
         if is_member != is_allowed {
             return Err(format!("allowed: {is_allowed}, a member: {is_member}"));
@@ -229,7 +231,12 @@ impl Sim {
 
     /// A new member hears of it: by its presence (§7.10), by an invitation to a closed room (§9.5),
     /// else by a message (§18.1). Who is denied hears nothing.
-    fn check_told(&mut self, office: &Office, is_allowed: bool) -> Result<(), String> {
+    fn check_told(
+        &mut self,
+        office: &Office,
+        is_allowed: bool,
+        is_storage_sound: bool,
+    ) -> Result<(), String> {
         let account = self.people[office.applicant].account();
         let is_own = |person: &&super::Person| person.account() == account;
         let own: Vec<_> = self.people.iter().filter(is_own).collect();
@@ -246,12 +253,18 @@ impl Sim {
         let is_right = match (is_allowed, office.is_inside, office.is_closed) {
             (false, ..) => (presences, messages.len()) == (0, 0),
             (true, true, _) => (presences, messages.len()) == (1, 0),
+            // It is archived for whom it is for: what cannot be kept is not said.
+            (true, false, true) if !is_storage_sound => (presences, words) == (0, 0),
             (true, false, true) => presences == 0 && invitations > 0 && words == 0,
             (true, false, false) => presences == 0 && words > 0 && invitations == 0,
         };
-        // An invitation is archived for whom it is for: what cannot be kept now is not said.
-        let is_unkept = office.is_closed && self.world.server.storage().is_read_only();
-        let is_lost = is_unkept || !self.people[office.applicant].is_ready();
-        if is_right || is_lost { Ok(()) } else { Err(format!("{account} hears {messages:?}")) }
+        let is_gone = !self.people[office.applicant].is_ready();
+        if is_right || is_gone { Ok(()) } else { Err(format!("{account} hears {messages:?}")) }
+    }
+
+    /// Whether storage takes no writes now, and how many have failed so far.
+    fn storage_failures(&mut self) -> (bool, usize) {
+        let storage = self.world.server.storage();
+        (storage.is_read_only(), storage.faults_met_count())
     }
 }

@@ -180,6 +180,7 @@ impl Sim {
                 with_tls: false,
             }),
             link,
+            false,
         );
         self.send(mortal, HEADER);
         let fields = format!("<username>{user}</username><password>{password}</password>");

@@ -251,12 +251,17 @@ impl Ledger {
         self.room(room).voices.note(before.account(), affiliation, &before.role, kind);
     }
 
-    /// A room was made anew: what was known of one by that name is over.
-    pub fn begin_room(&mut self, room: &str, owner: &str) {
+    /// A room was made anew, by the join with this number: what was known of one by that name is
+    /// over. What was asked before was asked of that one, even where its answer is read only now.
+    pub fn begin_room(&mut self, room: &str, owner: &str, number: usize) {
+        let is_own = |key: &Key| matches!(key, Key::Option(other, _) if other == room);
         for (key, cell) in &mut self.cells {
-            if matches!(key, Key::Option(other, _) if other == room) {
+            if is_own(key) {
                 cell.acknowledged = None;
             }
+        }
+        for (_, keys) in self.claims.range_mut(..number) {
+            keys.retain(|key| !is_own(key));
         }
         let book = self.room(room);
         let occupants = std::mem::take(&mut book.occupants);
@@ -270,4 +275,26 @@ impl Ledger {
 /// The bare address.
 pub fn bare(jid: &str) -> &str {
     jid.split('/').next().unwrap_or(jid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_an_earlier_room_say_nothing() {
+        let (room, var) = ("r@conference.localhost", MODERATED);
+        let key = Key::Option(room.to_owned(), var);
+        let mut ledger = Ledger::default();
+        ledger.ask(1, key.clone(), "1");
+        ledger.begin_room(room, "u00@localhost", 2);
+        ledger.answer(1, true);
+        assert_eq!(ledger.option(room, var), None);
+        // What is asked together with the join is asked of the new one.
+        ledger.ask(4, key.clone(), "0");
+        ledger.begin_room(room, "u00@localhost", 3);
+        ledger.answer(4, true);
+        assert_eq!(ledger.option(room, var), Some("0"));
+        assert!(!ledger.cells[&key].allows("1"));
+    }
 }

@@ -342,6 +342,9 @@ impl Sim {
             2 => Fault::LoseCommit(n),
             _ => Fault::FailProbes(n),
         };
+        if self.is_traced {
+            println!("!! {fault:?}");
+        }
         self.world.server.storage().inject(fault);
     }
 

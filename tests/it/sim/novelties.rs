@@ -123,9 +123,12 @@ impl Sim {
             return Ok(());
         }
         let who = if self.rng.one_in(2) { OBSERVER } else { who };
-        let Some(stay) = self.people[who].stays.get(jid) else { return Ok(()) };
-        let is_moderator = stay.role == "moderator";
+        if !self.people[who].stays.contains_key(jid) {
+            return Ok(());
+        }
         let stanza_id = stanza_id.to_owned();
+        // An account that has several seats may what one of them may, as with roles.
+        let is_moderator = self.standing(who, room).role == "moderator";
         let (moderate, retract) = (ns::MODERATE, ns::RETRACT);
         let payload = format!(
             "<moderate xmlns='{moderate}' id='{stanza_id}'><retract xmlns='{retract}'/>\

@@ -215,7 +215,8 @@ impl Oracle {
         }
         if person.is_observer() {
             if has("201") {
-                ledger.begin_room(room, &person.account());
+                let id = element.attr("id").unwrap_or_default();
+                ledger.begin_room(room, &person.account(), number_of(id));
             }
             ledger.note_presence(room, nick, element);
             if item.is_some_and(|_| has("307")) {
@@ -237,8 +238,7 @@ impl Oracle {
             && let Some(oldest) = person.joins.iter().position(|(other, _)| other == room)
         {
             let (_, id) = person.joins.remove(oldest);
-            let number = id.split_once('-').and_then(|(_, number)| number.parse().ok());
-            person.stays.entry(room.to_owned()).or_default().join_number = number.unwrap_or(0);
+            person.stays.entry(room.to_owned()).or_default().join_number = number_of(&id);
             self.count("joins");
         }
         let stay = person.stays.entry(room.to_owned()).or_default();
@@ -442,6 +442,11 @@ fn note_special(person: &mut Person, element: &Element) {
     }
     let retract = element.child("retract", ns::RETRACT).and_then(|retract| retract.attr("id"));
     person.retracted.extend(retract.map(str::to_owned));
+}
+
+/// The number in an id of the simulation; 0 when there is none.
+fn number_of(id: &str) -> usize {
+    id.split_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
 /// `result`, or the condition of an error; its type as well where that is not the one that RFC 6120

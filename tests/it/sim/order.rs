@@ -53,18 +53,35 @@ impl Order {
         self.bodies.iter().rposition(|(other, _)| other == body)
     }
 
-    /// True when the observer may have missed something after the message at this place.
+    fn is_retracted(&self, at: usize) -> bool {
+        self.retracted.contains(&self.bodies[at].0)
+    }
+
+    /// True when the observer may have missed something between the messages at these places.
+    fn is_break_between(&self, before: usize, at: usize) -> bool {
+        self.bodies[before].1 != self.bodies[at].1
+    }
+
+    /// True when the observer may have missed something after the message at this place, and
+    /// before the next one that had to be seen.
     fn is_break_after(&self, at: usize) -> bool {
-        match self.bodies.get(at + 1) {
-            Some((_, breaks)) => *breaks != self.bodies[at].1,
-            None => self.is_broken,
-        }
+        let next = (at + 1..self.bodies.len()).find(|next| !self.is_retracted(*next));
+        next.map_or_else(
+            || self.is_broken || self.is_break_between(at, self.bodies.len() - 1),
+            |next| self.is_break_between(at, next),
+        )
+    }
+
+    /// True when the observer may have missed something before the message at this place, and
+    /// after the one before it that had to be seen.
+    fn is_break_before(&self, at: usize) -> bool {
+        let previous = (0..at).rev().find(|previous| !self.is_retracted(*previous));
+        self.is_break_between(previous.unwrap_or(0), at)
     }
 
     /// True when nothing that had to be seen lies between.
     fn is_next(&self, before: usize, at: usize) -> bool {
-        let between = self.bodies.get(before + 1..at);
-        between.is_some_and(|all| all.iter().all(|(body, _)| self.retracted.contains(body)))
+        before < at && (before + 1..at).all(|between| self.is_retracted(between))
     }
 
     /// Checks what somebody saw from a join to its end.
@@ -85,9 +102,9 @@ impl Order {
             };
             let is_next = match previous {
                 Some(before) => {
-                    self.is_next(before, at) && (!has_unknown || self.is_break_after(before))
+                    self.is_next(before, at) && (!has_unknown || self.is_break_between(before, at))
                 }
-                None => !has_unknown || at > 0 && self.is_break_after(at - 1),
+                None => !has_unknown || self.is_break_before(at),
             };
             if !is_next {
                 let expected = previous.map(|at| self.bodies.get(at + 1));
@@ -144,5 +161,41 @@ mod tests {
             assert_eq!(order.check(&messages).is_ok(), want, "{text}");
         }
         assert_eq!(order.last(), Some("h"));
+    }
+
+    /// Newcomers do not see what was taken back: a break on either side of it is none to them.
+    #[test]
+    fn breaks_beside_what_was_taken_back() {
+        let mut order = Order::default();
+        for body in ["a", "b", "r"] {
+            order.push(body, false).expect("new");
+        }
+        order.leave_off();
+        for body in ["s", "c", "t", "d", "u"] {
+            order.push(body, false).expect("new");
+        }
+        order.leave_off();
+        ["r", "s", "t", "u"].into_iter().for_each(|body| order.retract(body));
+        for (text, want) in [
+            ("a b c d", true),
+            ("b r x s c", true),
+            ("b x c", true),
+            ("b x", true),
+            ("x s c", true),
+            ("x c d", true),
+            ("d x", true),
+            ("d u x", true),
+            ("a x b", false),
+            ("x b c", false),
+            ("c x d", false),
+            ("c x t d", false),
+            ("c x", false),
+            ("x d", false),
+            ("b x r", false),
+            ("s x c", false),
+        ] {
+            let messages: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(order.check(&messages).is_ok(), want, "{text}");
+        }
     }
 }

@@ -34,6 +34,8 @@ pub struct Person {
     pub link: Option<Link>,
     /// What it logged in with.
     pub password: String,
+    /// That was its password, for certain, when it began to.
+    pub is_sure: bool,
     /// Rooms it is in.
     pub stays: BTreeMap<String, Stay>,
     /// What is over: room and stay.
@@ -77,6 +79,7 @@ impl Person {
             client: None,
             link: None,
             password: String::new(),
+            is_sure: false,
             stays: BTreeMap::new(),
             past: Vec::new(),
             joins: Vec::new(),
@@ -121,8 +124,9 @@ impl Person {
         self.joins.iter().any(|(other, _)| other == room)
     }
 
-    pub fn begin(&mut self, client: Client, link: Link) {
+    pub fn begin(&mut self, client: Client, link: Link, is_sure: bool) {
         self.password.clone_from(&client.identity.password);
+        self.is_sure = is_sure;
         self.client = Some(client);
         self.link = Some(link);
         self.has_sinned = false;

@@ -344,6 +344,7 @@ impl Request {
                 | Self::GetForm
                 | Self::CancelForm
                 | Self::Destroy
+                | Self::ModerateNothing
                 | Self::ListAssignedHats
         )
     }

@@ -22,7 +22,7 @@ use super::guests::STREAMS_PER_DOMAIN_MAX;
 /// Pairs that one stream may carry.
 const PAIRS_MAX: usize = 100;
 /// Keys of one stream that may be verified at a time.
-const PENDING_MAX: usize = 16;
+const PENDING_PAIRS_MAX: usize = 16;
 
 /// A key that is being verified.
 pub(super) struct Pending {
@@ -50,7 +50,7 @@ enum Worth {
 
 impl Server {
     /// `<db:result/>` or `<db:verify/>`.
-    pub(super) fn handle_dialback_request(
+    pub(in crate::server::links) fn handle_dialback_request(
         &mut self,
         id: SessionId,
         element: &Element,
@@ -146,7 +146,7 @@ impl Server {
             return Worth::Refused(Condition::PolicyViolation);
         }
         if part.proved.len() + part.pending.len() >= PAIRS_MAX
-            || part.pending.len() >= PENDING_MAX
+            || part.pending.len() >= PENDING_PAIRS_MAX
             || self.is_crowded_out(part, &pair.theirs)
         {
             return Worth::Refused(Condition::ResourceConstraint);
@@ -239,7 +239,7 @@ impl Server {
 }
 
 /// An address that is a domain.
-fn domain(text: &str) -> Result<Rc<str>, StreamError> {
+pub(in crate::server::links) fn domain(text: &str) -> Result<Rc<str>, StreamError> {
     match Jid::parse(text) {
         Ok(jid) if jid.local().is_none() && jid.is_bare() => Ok(jid.domain().into()),
         _ => Err(StreamCondition::ImproperAddressing.into()),

@@ -44,7 +44,7 @@ impl Server {
             },
             _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
         };
-        self.push_to_link(
+        self.push_nonza(
             id,
             &Element::new("failure", ns::SASL).with_child(Element::new(failure, ns::SASL)),
         );
@@ -88,7 +88,7 @@ impl Server {
     }
 
     fn authenticate_pair(&mut self, id: SessionId, pair: &Pair) {
-        self.push_to_link(id, &Element::new("success", ns::SASL));
+        self.push_nonza(id, &Element::new("success", ns::SASL));
         if let Some(part) = self.incoming_mut(id) {
             part.is_sasl_done = true;
         }

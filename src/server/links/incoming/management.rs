@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use crate::credentials::is_same_secret;
 use crate::ids::SessionId;
+use crate::outbound::TooHigh;
 use crate::xml::Element;
 use crate::xmpp::{Condition, StreamCondition, StreamError, ns};
 
 use super::super::super::Server;
+use super::super::super::management::{answer, count_of, count_too_high, failed};
 use super::super::{Hold, Part};
 use super::Incoming;
 use super::guests::Kept;
@@ -56,21 +58,21 @@ impl Server {
         let handled = part.management.as_ref().map(|management| management.handled);
         let is_proved = !part.proved.is_empty();
         let reply = match (&*element.name, handled) {
-            ("r", Some(handled)) => Element::new("a", ns::SM).with_attr("h", handled.to_string()),
+            ("r", Some(handled)) => answer(handled),
             // Never asked for: what goes to the peer is not counted here.
             ("a", Some(_)) => return Ok(()),
             ("enable", None) if is_proved => self.enable_incoming_management(id, element),
             ("resume", None) if is_proved => self.resume_incoming(id, element),
             // §3
             ("enable", Some(_)) => {
-                self.push_to_link(id, &failed(Condition::UnexpectedRequest));
+                self.push_nonza(id, &failed(Condition::UnexpectedRequest));
                 return Err(StreamError::new(StreamCondition::PolicyViolation)
                     .with_text("stream management is enabled already"));
             }
             ("enable" | "resume", _) => failed(Condition::UnexpectedRequest),
             _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
         };
-        self.push_to_link(id, &reply);
+        self.push_nonza(id, &reply);
         Ok(())
     }
 
@@ -99,8 +101,7 @@ impl Server {
     /// §5: the stream goes on with the count, and the pairs, of one whose connection is lost, or is
     /// about to be.
     fn resume_incoming(&mut self, id: SessionId, resume: &Element) -> Element {
-        let h = resume.attr("h").and_then(|h| h.trim().parse::<u32>().ok());
-        let (Some(previd), Some(h)) = (resume.attr("previd"), h) else {
+        let (Some(previd), Some(h)) = (resume.attr("previd"), count_of(resume)) else {
             return failed(Condition::BadRequest);
         };
         // The peer has the old connection for lost.
@@ -123,9 +124,7 @@ impl Server {
             part.management = Some(Management { handled: kept.handled, resumption });
         } else {
             // §5, §6: nothing was ever sent that could have been handled.
-            let count = Element::new("handled-count-too-high", ns::SM)
-                .with_attr("h", h.to_string())
-                .with_attr("send-count", "0");
+            let count = count_too_high(h, TooHigh { sent: 0 });
             self.links.guests.keep(now_ms, kept);
             return failed(Condition::UndefinedCondition).with_child(count);
         }
@@ -165,10 +164,4 @@ impl Server {
             self.links.guests.keep(now_ms, kept);
         }
     }
-}
-
-/// §6
-fn failed(condition: Condition) -> Element {
-    let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
-    Element::new("failed", ns::SM).with_child(condition)
 }

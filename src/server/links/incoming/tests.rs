@@ -103,15 +103,19 @@ impl World {
         let domain = |text| BareJid::parse(text).expect("a domain");
         let mut config = Config { domains: vec![domain("localhost")], ..Config::default() };
         config.rooms.domains = vec![domain("conference.localhost")];
-        for theirs in ["remote.example", "rooms.remote.example", "other.example"] {
+        let many = (0..100).map(|n| format!("r{n}.example"));
+        let few = ["remote.example", "rooms.remote.example", "other.example", "bücher.example"];
+        for theirs in few.map(str::to_owned).into_iter().chain(many) {
             // Nobody is there: nobody but the test verifies a key.
             let nowhere = "192.0.2.1:5269".parse().expect("an address");
-            config.s2s.hosts.insert(theirs.to_owned(), nowhere);
+            config.s2s.hosts.insert(theirs, nowhere);
         }
         change(&mut config);
         let now = Now { mono_ms: 1_000, unix_ms: UNIX_MS };
         let (storage, entropy) = (Storage::memory(), Box::new(Counter(1)));
-        let server = Server::new(Rc::new(config), storage, entropy, now).expect("a server");
+        let mut server = Server::new(Rc::new(config), storage, entropy, now).expect("a server");
+        // One that does not answer.
+        server.handle_resolver(now, "nameserver 192.0.2.53\n", "");
         Self { server, now, is_bytewise, connections: 0 }
     }
 

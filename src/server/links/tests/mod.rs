@@ -3,4 +3,5 @@
 mod cuts;
 mod negotiation;
 mod peer;
+mod reverse;
 mod world;

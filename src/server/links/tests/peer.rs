@@ -52,6 +52,8 @@ pub struct Peer {
     pub heard: Vec<String>,
     /// Pairs that it was asked for.
     pub asked: Vec<(String, String)>,
+    /// What it was told about its own keys.
+    pub answers: Vec<String>,
     streams: BTreeMap<ConnId, Stream>,
     /// What it has counted of the stream that can go on.
     handled: Option<u32>,
@@ -59,8 +61,15 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(manners: Manners) -> Self {
-        let (got, heard, asked) = (Vec::new(), Vec::new(), Vec::new());
-        Self { manners, got, heard, asked, streams: BTreeMap::new(), handled: None }
+        Self {
+            manners,
+            got: Vec::new(),
+            heard: Vec::new(),
+            asked: Vec::new(),
+            answers: Vec::new(),
+            streams: BTreeMap::new(),
+            handled: None,
+        }
     }
 
     pub fn accept(&mut self, conn: ConnId) {
@@ -169,6 +178,10 @@ impl Peer {
                 stream.is_authenticated = true;
                 stream.parser = Some(parser());
                 "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".to_owned()
+            }
+            ("result" | "verify", ns::DIALBACK) if element.attr("type").is_some() => {
+                self.answers.extend(element.attr("type").map(str::to_owned));
+                String::new()
             }
             ("result", ns::DIALBACK) => self.judge(element, self.manners.result),
             ("verify", ns::DIALBACK) => self.judge(element, self.manners.verdict),

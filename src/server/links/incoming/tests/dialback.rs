@@ -1,6 +1,7 @@
 //! Keys, and requests whether keys are ours.
 
 use super::*;
+use crate::dns::Resolver;
 use crate::stream::s2s;
 
 #[test]
@@ -22,6 +23,19 @@ fn a_key_is_valid_invalid_or_not_known() {
         let invalid = VALID.replace("'valid'", "'invalid'");
         assert_eq!(written, format!("{invalid}</stream:stream>"));
         assert!(world.closed().contains(&peer.conn));
+    });
+}
+
+/// The name service may know at once that there is no such domain.
+#[test]
+fn the_key_of_a_domain_that_is_not_found() {
+    twice(plain, |world| {
+        world.server.dns = Resolver::default();
+        let peer = world.accept();
+        world.turn(peer, OPEN);
+        let key = KEY.replace("remote.example", "nowhere.example");
+        let want = refused("localhost", "nowhere.example", "cancel", "remote-server-not-found");
+        assert_eq!(world.turn(peer, &key), want);
     });
 }
 

@@ -142,7 +142,8 @@ fn streams_of_both_directions_are_counted_and_not_resumed() {
         let peer = world.proved();
         world.turn(peer, BIDI);
         assert_eq!(world.turn(peer, ENABLE), "<enabled xmlns='urn:xmpp:sm:3'/>");
-        assert_eq!(world.turn(peer, &format!("{PING}{ASK}")), handled(1));
+        let written = world.turn(peer, &format!("{PING}{ASK}"));
+        assert!(written.starts_with(&handled(1)), "{written}");
         let (peer, id) = enabled(world);
         world.turn(peer, BIDI);
         world.server.handle_closed(world.now, peer.conn, "reset");

@@ -85,6 +85,30 @@ fn both_directions() {
         let written = world.verified(peer, "remote.example", "localhost", Verdict::Valid);
         assert!(written.starts_with(VALID), "{written}");
         assert!(world.server.incoming(peer.id).is_some_and(|part| part.is_bidi));
+        // The answer comes over the same stream; that of another pair does not.
+        let pong = "<iq from='localhost' type='result' id='p' to='juliet@remote.example/x'/>";
+        assert_eq!(world.turn(peer, PING), pong);
+        assert_eq!(world.turn(peer, KEY_ROOMS), "");
+        let rooms = "conference.localhost";
+        let written = world.verified(peer, "remote.example", rooms, Verdict::Valid);
+        assert!(written.contains(" type='valid'/>"), "{written}");
+        let written = world.turn(peer, &PING.replace("'localhost'", "'conference.localhost'"));
+        assert!(written.contains(" from='conference.localhost' "), "{written}");
+    });
+    // By EXTERNAL: not before the features of the last stream.
+    twice(plain, |world| {
+        let (peer, _) = world.secure(&["remote.example"]);
+        let written = world.turn(peer, &format!("{BIDI}{AUTH}"));
+        assert_eq!(written, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+        assert!(world.turn(peer, OPEN).ends_with("</stream:features>"));
+        assert!(world.turn(peer, PING).starts_with("<iq from='localhost' type='result' "));
+    });
+    // Asked for late.
+    twice(plain, |world| {
+        let peer = world.proved();
+        assert_eq!(world.turn(peer, PING), "");
+        let written = world.turn(peer, BIDI);
+        assert!(written.starts_with("<iq from='localhost' type='result' "), "{written}");
     });
     // What was said in the clear counts for nothing.
     twice(plain, |world| {
