@@ -289,13 +289,22 @@ impl Client {
         }
     }
 
+    /// A component waits for the answer to its handshake.
+    fn attach(&mut self, element: &Element) {
+        if element.is("handshake", ns::CLIENT) {
+            self.state = State::Ready;
+        } else if element.is("error", ns::STREAMS) {
+            self.failure = Some(element.clone());
+            self.close();
+        } else {
+            let got = crate::matcher::to_text(element);
+            self.trouble = Some(format!("during the handshake came {got}"));
+        }
+    }
+
     fn negotiate(&mut self, element: &Element) {
         match self.state {
-            State::Attaching if element.is("handshake", ns::CLIENT) => self.state = State::Ready,
-            State::Attaching if element.is("error", ns::STREAMS) => {
-                self.failure = Some(element.clone());
-                self.close();
-            }
+            State::Attaching => self.attach(element),
             State::FeaturesOfRaw if element.is("proceed", ns::TLS) => self.wants_tls = true,
             State::FeaturesOfRaw if self.is_tls => {
                 self.inbox.push_back(Item::Element(element.clone()));

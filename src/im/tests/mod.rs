@@ -2,7 +2,6 @@
 
 mod archive;
 mod blocking;
-mod clients;
 mod delivery;
 mod disco;
 mod presence;
