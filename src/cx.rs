@@ -212,8 +212,8 @@ impl Cx {
     }
 
     /// Sends a stanza to a target: into its outbox, or through the router. To somebody elsewhere it
-    /// goes at once too, so that it stays in order with what a room pushes; the router tells whoever
-    /// is to know that there is no way.
+    /// goes at once too, so that it stays in order with what a room pushes; where there is no way,
+    /// the router tells whoever is to know.
     pub fn send(&mut self, target: Target, stanza: Stanza) {
         match target {
             Target::Local(session) => self.out.push_stanza(session, &stanza),
