@@ -206,15 +206,18 @@ impl Cx {
                 reply.children.extend(
                     xml::read_fragment(xml.as_bytes(), ns::CLIENT).into_iter().map(Node::Element),
                 );
-                self.route(reply);
+                self.send(origin, reply);
             }
         }
     }
 
-    /// Sends a stanza to a target: into its outbox, or through the router.
+    /// Sends a stanza to a target: into its outbox, or through the router. To somebody elsewhere it
+    /// goes at once too, so that it stays in order with what a room pushes; where there is no way,
+    /// the router tells whoever is to know.
     pub fn send(&mut self, target: Target, stanza: Stanza) {
         match target {
             Target::Local(session) => self.out.push_stanza(session, &stanza),
+            Target::Remote if self.send_out(&stanza).is_ok() => {}
             Target::Remote | Target::Routed => self.route(stanza),
         }
     }

@@ -307,7 +307,8 @@ fn route_between(cx: &mut Cx, kind: PresenceType, from: &BareJid, to: &BareJid) 
 }
 
 /// §3.1.2: a request to another server may have been lost without a word; it is made again whenever
-/// a session becomes available, with an id. Here nothing is lost: a request is kept.
+/// a session becomes available, with an id. Here nothing is lost: a request is kept. That there is
+/// no way there was said when it was first made.
 pub(super) fn ask_again(cx: &mut Cx, account: &BareJid, awaited: &[BareJid]) {
     let config = Rc::clone(&cx.config);
     let is_away = |contact: &&BareJid| !config.is_own_domain(contact.domain());
@@ -318,7 +319,7 @@ pub(super) fn ask_again(cx: &mut Cx, account: &BareJid, awaited: &[BareJid]) {
         let id = cx.random_hex(8);
         let kind = StanzaKind::Presence(PresenceType::Subscribe);
         let request = Stanza::new(kind, account.clone().into(), Some(contact.clone().into()));
-        cx.route(request.with_id(Some(id)));
+        let _ = cx.send_out(&request.with_id(Some(id)));
     }
 }
 

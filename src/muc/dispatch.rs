@@ -159,7 +159,7 @@ impl Muc {
     }
 
     /// A session of this server may take so many seats. What those at other servers may is bounded
-    /// by the rooms.
+    /// by the rooms: by their number, their occupants, and the seats of each (join.rs).
     fn check_visits(&self, cx: &Cx, origin: Target) -> Result<(), StanzaError> {
         let session = match origin {
             Target::Local(session) => session,
