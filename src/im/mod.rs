@@ -13,7 +13,6 @@ mod blocking;
 mod bookmarks;
 mod caps;
 mod carbons;
-mod clients;
 mod contacts;
 mod disco;
 mod friends;
@@ -31,6 +30,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod vcard;
+mod watchers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -48,8 +48,8 @@ use crate::xmpp::{
 };
 
 use caps::{Caps, Interests};
-use clients::Clients;
 use contacts::Contacts;
+use watchers::Watchers;
 
 pub use disco::answer_stranger;
 
@@ -235,6 +235,8 @@ pub struct Im {
     departures: Vec<last::Departure>,
     /// What clients have said of themselves.
     caps: Caps,
+    /// Contacts at other servers that want to hear of nodes.
+    watchers: Watchers,
     /// A conversion writes to nodes: what it writes is not converted back.
     is_converting: bool,
     /// Sessions that are to get more of what was kept for them, in the order they came.
@@ -285,8 +287,6 @@ struct Account {
     knows_blocks: bool,
     /// What of its messages it wants archived; read when there first is one.
     archive_wish: Option<ArchiveWish>,
-    /// Whose presence from elsewhere it has, and what they want to hear of.
-    clients: Clients,
     /// What errors may answer, while a session wants copies.
     answerable: Option<Box<carbons::Answerable>>,
 }
@@ -384,6 +384,7 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
+        self.watchers.forget_account(account);
     }
 
     /// A session is over: its unavailable presence goes to its own other resources, to who sees its

@@ -206,17 +206,9 @@ impl Server {
                 self.im.handle_answer(&mut self.cx, origin, &stanza);
                 Ok(())
             }
-            StanzaKind::Iq(_) if to.is_bare() && origin == Target::Remote => {
-                self.im.handle_client_answer(&mut self.cx, &stanza);
-                Ok(())
-            }
             StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
-                match origin {
-                    Target::Local(session) => {
-                        self.im.track_directed(&mut self.cx, session, &stanza)?;
-                    }
-                    Target::Remote => self.im.note_client(&mut self.cx, &stanza),
-                    _ => {}
+                if let Target::Local(session) = origin {
+                    self.im.track_directed(&mut self.cx, session, &stanza)?;
                 }
                 self.im.deliver(&mut self.cx, origin, stanza)
             }

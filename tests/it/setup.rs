@@ -159,6 +159,11 @@ impl Setup {
         Ok(Self { toml: table, config, accounts, folder: None, starts })
     }
 
+    /// Servers of this setup draw other ids than those of another one with another number.
+    pub fn set_number(&self, number: u64) {
+        self.starts.set(number << 32);
+    }
+
     /// A server in this process.
     pub fn server(&self, now: Now) -> Result<Server, String> {
         let mut storage = self.open_storage()?;

@@ -1,17 +1,16 @@
 //! Events: who hears of what has happened to a node (XEP-0163 §4).
 //!
 //! Three kinds of recipients: the available sessions of the owner, and those of the contacts that
-//! see its presence and may read the node, here and elsewhere, each where the client has said
-//! `node+notify` in its capabilities (`im::caps`, `im::clients`); and the addresses that have
-//! subscribed by themselves. For sessions here an event is serialised once. It is a message from
-//! the account that is neither archived nor copied. Blocks hold in both directions (§4.3.3).
+//! see its presence and may read the node, each where the client has said `node+notify` in its
+//! capabilities (`im::caps`); and the addresses that have subscribed by themselves. An event is
+//! serialised once. It is a message from the account that is neither archived nor copied. Blocks
+//! hold in both directions (§4.3.3).
 
 use std::collections::BTreeSet;
 
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::im::Im;
-use crate::im::contacts::Contacts;
 use crate::outbound::Envelope;
 use crate::storage::{PepItem, PepNode, PepSendLast};
 use crate::xml::Element;
@@ -31,7 +30,7 @@ const OUTBOX_SHARE: usize = 4;
 pub(super) struct Audience {
     sessions: BTreeSet<SessionId>,
     /// Subscribed addresses that are reached through the router.
-    routed: Vec<Jid>,
+    routed: BTreeSet<Jid>,
 }
 
 impl Im {
@@ -130,6 +129,11 @@ impl Im {
         audience.sessions.extend(self.listeners(account, &node.name));
         let contacts = self.contacts(cx, account)?;
         for contact in contacts.subscribers() {
+            let watchers = self.watchers.listening(account, contact, &node.name);
+            if !watchers.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
+                let watchers = watchers.into_iter();
+                audience.routed.extend(watchers.filter(|jid| self.pep_may_tell(cx, account, jid)));
+            }
             let mut listeners = self.listeners(contact, &node.name);
             if !listeners.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
                 listeners.retain(|&id| {
@@ -139,11 +143,7 @@ impl Im {
                 audience.sessions.extend(listeners);
             }
         }
-        let reached = self.pep_reach_clients(cx, account, node, &contacts, &mut audience);
         for jid in cx.storage.pep_subscribers(node)? {
-            if reached.contains(&jid) {
-                continue;
-            }
             let subscriber = jid.to_bare();
             if self.pep_check_reader(cx, account, node, &subscriber).is_err()
                 || !self.pep_may_tell(cx, account, &jid)
@@ -157,36 +157,17 @@ impl Im {
                 None if jid.is_bare() => self.listeners(&subscriber, &node.name),
                 None => Vec::new(),
             };
-            if listeners.is_empty() {
-                audience.routed.push(jid);
+            let watchers = match jid.is_bare() {
+                true => self.watchers.listening(account, &subscriber, &node.name),
+                false => Vec::new(),
+            };
+            if listeners.is_empty() && watchers.is_empty() {
+                audience.routed.insert(jid);
             }
+            audience.routed.extend(watchers);
             audience.sessions.extend(listeners);
         }
         Ok(audience)
-    }
-
-    /// Adds the clients of contacts elsewhere (§4.3.2); returns their addresses, and those of the
-    /// contacts.
-    fn pep_reach_clients(
-        &mut self,
-        cx: &mut Cx,
-        account: &BareJid,
-        node: &PepNode,
-        contacts: &Contacts,
-        audience: &mut Audience,
-    ) -> BTreeSet<Jid> {
-        let mut reached = BTreeSet::new();
-        for jid in self.clients_wanting(account, &node.name) {
-            let contact = jid.to_bare();
-            if contacts.subscription(&contact).is_from()
-                && check_contact(cx, account, node, &contact, true).is_ok()
-                && self.pep_may_tell(cx, account, &jid)
-            {
-                reached.extend([contact.into(), jid.clone()]);
-                audience.routed.push(jid);
-            }
-        }
-        reached
     }
 
     /// The available sessions of an account that want to hear of a node.
@@ -241,38 +222,25 @@ impl Im {
             let nodes = cx.storage.pep_nodes_named(account, |name| wanted.contains(&name))?;
             self.pep_greet_from(cx, id, account, &nodes, &mut greeting_bytes(cx))?;
         }
-        for (jid, interests) in self.clients_of(account, contact) {
-            self.pep_greet_client(cx, account, &jid, &interests.nodes())?;
+        for (jid, interests) in self.watchers.shown_to(account, contact) {
+            self.pep_greet_watcher(cx, account, &jid, &interests.nodes())?;
         }
         Ok(())
     }
 
-    /// A client of a contact elsewhere has begun to listen to `nodes` of an account.
-    pub(in crate::im) fn pep_greet_client(
+    /// The same for a resource of a contact at another server.
+    pub(in crate::im) fn pep_greet_watcher(
         &mut self,
         cx: &mut Cx,
         account: &BareJid,
-        jid: &Jid,
+        watcher: &Jid,
         nodes: &[&str],
     ) -> Result<(), StanzaError> {
         let nodes = cx.storage.pep_nodes_named(account, |name| nodes.contains(&name))?;
-        if nodes.is_empty() || !self.pep_may_tell(cx, account, jid) {
-            return Ok(());
-        }
-        let contact = jid.to_bare();
-        let is_subscriber = self.is_subscriber(cx, account, &contact)?;
-        let mut bytes_left = greeting_bytes(cx);
-        for node in nodes {
-            if !is_greeted_with(&node)
-                || check_contact(cx, account, &node, &contact, is_subscriber).is_err()
-            {
-                continue;
-            }
-            let Some(mut message) = self.pep_last_message(cx, account, &node)? else { continue };
-            let Some(left) = bytes_left.checked_sub(Envelope::new(&message).len()) else { break };
-            bytes_left = left;
-            message.to = Some(jid.clone());
-            cx.route(message);
+        for message in
+            self.pep_last_messages(cx, account, watcher, &nodes, &mut greeting_bytes(cx))?
+        {
+            cx.route(Stanza { to: Some(watcher.clone()), ..message.0 });
         }
         Ok(())
     }
@@ -286,29 +254,47 @@ impl Im {
         bytes_left: &mut usize,
     ) -> Result<(), StanzaError> {
         let Some(session) = self.sessions.get(id) else { return Ok(()) };
-        let (listener, full_jid) = (session.account.clone(), session.full_jid.clone());
-        if nodes.is_empty() || !self.pep_may_tell(cx, account, &full_jid) {
-            return Ok(());
+        let full_jid = session.full_jid.clone();
+        let messages = self.pep_last_messages(cx, account, &full_jid, nodes, bytes_left)?;
+        if let Some(session) = self.sessions.get(id) {
+            for (_, envelope) in messages {
+                cx.out.push_envelope(id, &envelope, &session.to);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last items of these nodes, for somebody who begins to listen: those that it may hear of.
+    fn pep_last_messages(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        full_jid: &Jid,
+        nodes: &[PepNode],
+        bytes_left: &mut usize,
+    ) -> Result<Vec<(Stanza, Envelope)>, StanzaError> {
+        let (listener, mut messages) = (full_jid.to_bare(), Vec::new());
+        if nodes.is_empty() || !self.pep_may_tell(cx, account, full_jid) {
+            return Ok(messages);
         }
         let is_subscriber = self.is_subscriber(cx, account, &listener)?;
         for node in nodes {
             let may_read = listener == *account
                 || check_contact(cx, account, node, &listener, is_subscriber).is_ok();
-            if !is_greeted_with(node) || !may_read {
+            let is_due = node.config.send_last == PepSendLast::OnSubAndPresence;
+            if !is_due || !node.config.notify || !may_read {
                 continue;
             }
             let Some(message) = self.pep_last_message(cx, account, node)? else { continue };
             let envelope = Envelope::new(&message);
-            // A session that cannot take all gets what it can: it may ask for the rest.
+            // Who cannot take all gets what it can: it may ask for the rest.
             if envelope.len() > *bytes_left {
-                return Ok(());
+                break;
             }
             *bytes_left -= envelope.len();
-            if let Some(session) = self.sessions.get(id) {
-                cx.out.push_envelope(id, &envelope, &session.to);
-            }
+            messages.push((message, envelope));
         }
-        Ok(())
+        Ok(messages)
     }
 
     /// The event of the last item of a node, as one sends it late (XEP-0060 §6.1.7).
@@ -343,11 +329,6 @@ impl Im {
         }
         Ok(())
     }
-}
-
-/// Whether a node's last item is for whoever becomes available.
-fn is_greeted_with(node: &PepNode) -> bool {
-    node.config.send_last == PepSendLast::OnSubAndPresence && node.config.notify
 }
 
 /// What the last items may take that a session is sent at once.

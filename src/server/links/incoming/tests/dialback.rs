@@ -1,6 +1,7 @@
 //! Keys, and requests whether keys are ours.
 
 use super::*;
+use crate::dns::Resolver;
 use crate::stream::s2s;
 
 #[test]
@@ -29,7 +30,7 @@ fn a_key_is_valid_invalid_or_not_known() {
 #[test]
 fn the_key_of_a_domain_that_is_not_found() {
     twice(plain, |world| {
-        world.server.handle_resolver(world.now, "", "");
+        world.server.dns = Resolver::default();
         let peer = world.accept();
         world.turn(peer, OPEN);
         let key = KEY.replace("remote.example", "nowhere.example");
