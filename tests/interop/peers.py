@@ -60,9 +60,8 @@ def resolving_by(server):
     file = os.path.join(FOLDER, "resolv.conf")
     with open(file, "w") as text:
         text.write(f"nameserver {server}\n")
-    user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
     script = f'mount --bind "{file}" /etc/resolv.conf && exec "$@"'
-    return ["unshare", "--mount", *user, "sh", "-c", script, "sh"]
+    return ["unshare", "--mount", "sh", "-c", script, "sh"]
 
 
 class Server:
@@ -339,8 +338,8 @@ modules:
 """
         libraries = os.path.dirname(glob.glob("/usr/lib/*/ejabberd-*/ebin")[0][:-5])
         # Without a node name there is no need of epmd, and without its script none of its user.
-        command = ["erl", "-noinput", "-mnesia", "dir", f'"{self.path("mnesia")}"', "-s", "ejabberd"]
-        return command, {
+        folder = f'"{self.path("mnesia")}"'
+        return ["erl", "-noinput", "-mnesia", "dir", folder, "-s", "ejabberd"], {
             "ERL_LIBS": libraries,
             "EJABBERD_CONFIG_PATH": self.write("ejabberd.yml", text),
             "EJABBERD_LOG_PATH": self.log.name,
