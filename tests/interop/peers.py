@@ -21,8 +21,8 @@ from people import User
 FOLDER = sys.argv[1]
 START_SECONDS = 60
 STOP_SECONDS = 30
-# A port for servers that only DNS tells of.
-OTHER_PORT = 15269
+# Ports that only DNS tells of: with STARTTLS, and with TLS from the first byte.
+OTHER_PORT, TLS_PORT = 15269, 15270
 SECRET = "between two servers"
 # The end of `timeout` lets what is to be cleaned up be cleaned up.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -60,9 +60,8 @@ def resolving_by(server):
     file = os.path.join(FOLDER, "resolv.conf")
     with open(file, "w") as text:
         text.write(f"nameserver {server}\n")
-    user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
     script = f'mount --bind "{file}" /etc/resolv.conf && exec "$@"'
-    return ["unshare", "--mount", *user, "sh", "-c", script, "sh"]
+    return ["unshare", "--mount", "sh", "-c", script, "sh"]
 
 
 class Server:
@@ -178,14 +177,20 @@ class Tercet(Server):
 
     def command(self):
         listen = [f"{ip}:5269" for ip in (self.domain, self.service)]
+        listen_tls = []
+        also = self.more.get("also")
+        if also:
+            listen.append(f"{self.domain}:{OTHER_PORT}")
+            listen_tls.append(f"{self.domain}:{TLS_PORT}")
         text = f"""
-domains = ["{self.domain}"]
+domains = {json.dumps([self.domain, *([also] if also else [])])}
 data = "{self.path('data')}"
 log = "debug"
 [c2s]
 listen = ["{self.domain}:5222"]
 [s2s]
 listen = {listen}
+listen_tls = {listen_tls}
 require_tls = {str(self.tls).lower()}
 verify = "{self.trust}"
 authorities = "{self.ca or ''}"
@@ -256,6 +261,7 @@ use_ipv6 = false
 component_interfaces = {lua([self.domain])}
 component_ports = {{ 5347 }}
 s2s_ports = {{ 5269, {OTHER_PORT} }}
+s2s_direct_tls_ports = {{ {TLS_PORT} }}
 modules_enabled = {lua(modules)}
 modules_disabled = {lua(disabled)}
 allow_registration = true
@@ -307,7 +313,11 @@ s2s_use_starttls: {'required' if self.tls else 'false'}
 auth_password_format: scram
 registration_timeout: infinity
 listen:
-{listen}  - port: 5347
+{listen}  - port: {TLS_PORT}
+    ip: "{self.domain}"
+    module: ejabberd_s2s_in
+    tls: true
+  - port: 5347
     ip: "{self.domain}"
     module: ejabberd_service
     hosts: {{"{address(self.octets[0] + 20)}": {{password: "{SECRET}"}}}}
@@ -328,8 +338,8 @@ modules:
 """
         libraries = os.path.dirname(glob.glob("/usr/lib/*/ejabberd-*/ebin")[0][:-5])
         # Without a node name there is no need of epmd, and without its script none of its user.
-        command = ["erl", "-noinput", "-mnesia", "dir", f'"{self.path("mnesia")}"', "-s", "ejabberd"]
-        return command, {
+        folder = f'"{self.path("mnesia")}"'
+        return ["erl", "-noinput", "-mnesia", "dir", folder, "-s", "ejabberd"], {
             "ERL_LIBS": libraries,
             "EJABBERD_CONFIG_PATH": self.write("ejabberd.yml", text),
             "EJABBERD_LOG_PATH": self.log.name,
