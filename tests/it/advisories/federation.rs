@@ -29,6 +29,8 @@ const PING: &str = "<iq type='get' id='p' from='juliet@remote.example/x' to='loc
 fn server(config: &str) -> Server {
     let setup = Setup::new(config, Vec::new(), None).expect("a setup");
     let mut server = setup.server(NOW).expect("a server");
+    // One that does not answer: nobody is asked about a key in vain at once.
+    server.handle_resolver(NOW, "nameserver 192.0.2.53\n", "");
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert!(server.handle_accept_link(NOW, CONN, Door::Servers, address, false));
     server
