@@ -165,12 +165,12 @@ impl Server {
         self.cx.out.stanzas_dropped += self.upstream_waiting() as u64;
         self.cx.actions.push_back(Action::CloseServerListeners);
         self.drain.servers_closed = self.links.len();
+        let patience_ms = self.cx.config.shutdown.servers_close_ms;
+        self.drain.phase = Phase::ServersClose(self.set_drain_timer(patience_ms));
         for id in self.links.ids() {
             self.end_link(id, Some(StreamCondition::SystemShutdown.into()));
         }
         self.finish_chain();
-        let patience_ms = self.cx.config.shutdown.servers_close_ms;
-        self.drain.phase = Phase::ServersClose(self.set_drain_timer(patience_ms));
     }
 
     /// Phase 2: handles what was read before the signal. True when all of it is; congestion may

@@ -104,6 +104,7 @@ async def component_of(started, host):
             gone = await user.presence("the end", seat, kind="unavailable")
             assert {110, 332} <= codes(gone), gone
         assert await ours.ended() == 0, ours.summary()
+        assert "not attached" not in ours.log_after("shutting down"), "it tries again"
         await refused(
             romeo.plugin["xep_0030"].get_info(jid=ours.service, timeout=WAIT_SECONDS),
             "remote-server-timeout",

@@ -206,10 +206,14 @@ registrations_per_address_per_minute = 0
 {self.more.get('text', '')}"""
         return [os.environ["TERCET"], "serve", "-c", self.write("tercet.toml", text)], {}
 
+    def log_after(self, text):
+        """What it has logged since it said something for the last time."""
+        with open(self.log.name) as log:
+            return log.read().rpartition(text)[2]
+
     def summary(self):
         """What it says at its end."""
-        with open(self.log.name) as log:
-            return [line for line in log if "shutdown: " in line][-1].strip()
+        return self.log_after("shutdown: ").partition("\n")[0]
 
 
 class TercetComponent(Tercet):

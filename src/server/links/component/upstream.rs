@@ -150,7 +150,9 @@ impl Server {
     pub(in crate::server::links) fn upstream_has_ended(&mut self, id: SessionId) {
         if self.attachment.link == Some(id) {
             self.attachment.link = None;
-            self.pause_upstream("the stream is gone");
+            if !self.drain.is_past_servers() {
+                self.pause_upstream("the stream is gone");
+            }
         }
     }
 
