@@ -2,6 +2,8 @@
 //! which hash it is signed (tls-server-end-point). A small reader of DER, for certificates of our
 //! own operator; it is no verifier: chains are verified elsewhere.
 
+pub mod trust;
+
 use crate::xmpp::datetime;
 
 /// The hash that tls-server-end-point takes of a certificate (RFC 5929 §4.1).
@@ -69,9 +71,17 @@ const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_3: u8 = 0xa3;
 /// dNSName in a GeneralName.
 const DNS_NAME: u8 = 0x82;
+/// iPAddress in a GeneralName.
+const IP_ADDRESS: u8 = 0x87;
+/// otherName in a GeneralName.
+const OTHER_NAME: u8 = 0xa0;
 
 /// 2.5.29.17
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// 1.3.6.1.5.5.7.8.7: id-on-dnsSRV (RFC 4985)
+const SRV_NAME: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 7];
+/// 1.3.6.1.5.5.7.8.5: id-on-xmppAddr (RFC 6120 §13.7.1.4)
+const XMPP_ADDR: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 5];
 /// 1.2.840.113549.1.1: PKCS #1
 const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
 /// 1.2.840.10045.4: signatures with ECDSA
@@ -101,8 +111,20 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (found == tag).then_some((content, rest))
 }
 
-/// The DNS names in the extensions, which are somewhere in `tbs`.
-fn dns_names(mut tbs: &[u8]) -> Vec<String> {
+/// The names of a certificate, each with the tag that says what it is; none when it is none.
+fn names_of(der: &[u8]) -> Vec<(u8, &[u8])> {
+    let tbs = element(der, SEQUENCE).and_then(|(certificate, _)| element(certificate, SEQUENCE));
+    tbs.map_or_else(Vec::new, |(tbs, _)| general_names(tbs))
+}
+
+/// The DNS names.
+fn dns_names(tbs: &[u8]) -> Vec<String> {
+    let names = general_names(tbs).into_iter().filter(|(tag, _)| *tag == DNS_NAME);
+    names.map(|(_, name)| String::from_utf8_lossy(name).to_ascii_lowercase()).collect()
+}
+
+/// The names in the extensions, which are somewhere in `tbs`.
+fn general_names(mut tbs: &[u8]) -> Vec<(u8, &[u8])> {
     while let Some((tag, content, rest)) = any(tbs) {
         if tag == CONTEXT_3 {
             return alt_names(content).unwrap_or_default();
@@ -112,7 +134,7 @@ fn dns_names(mut tbs: &[u8]) -> Vec<String> {
     Vec::new()
 }
 
-fn alt_names(extensions: &[u8]) -> Option<Vec<String>> {
+fn alt_names(extensions: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let (mut list, _) = element(extensions, SEQUENCE)?;
     while let Some((extension, rest)) = element(list, SEQUENCE) {
         list = rest;
@@ -128,9 +150,7 @@ fn alt_names(extensions: &[u8]) -> Option<Vec<String>> {
         let mut found = Vec::new();
         while let Some((tag, name, rest)) = any(names) {
             names = rest;
-            if tag == DNS_NAME {
-                found.push(String::from_utf8_lossy(name).to_ascii_lowercase());
-            }
+            found.push((tag, name));
         }
         return Some(found);
     }

@@ -2,12 +2,16 @@
 //! and the queue by which one part causes stanzas for another without importing it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::blocks::Blocks;
+use crate::certs::trust::Trust;
 use crate::config::Config;
-use crate::ids::{ConnId, Target};
+use crate::dns::Transmit;
+use crate::ids::{ConnId, SessionId, Target};
 use crate::outbound::{Envelope, Outboxes, to_attribute};
+use crate::peers::{NoWay, Peers};
 use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::xml::{self, Element, Node};
@@ -36,7 +40,7 @@ pub trait Entropy {
 }
 
 /// What the core wants of the reactor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write what waits, shut down writing, then read and discard until the peer's end or until
     /// the deadline (monotonic milliseconds), then close.
@@ -51,8 +55,35 @@ pub enum Action {
     Resume(ConnId),
     /// Close at once: the peer does not read, or is gone.
     Abort(ConnId),
-    /// Stop accepting clients.
+    /// Stop accepting clients and components.
     CloseListeners,
+    /// Stop accepting servers.
+    CloseServerListeners,
+    /// Connect to another server. `Server::handle_connected` tells how that went, unless
+    /// [`Self::Disconnect`] came first.
+    Connect {
+        /// The stream that wants it.
+        link: SessionId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// An attempt to connect takes too long.
+    Disconnect(SessionId),
+    /// Begin TLS, as the one who has connected: all that was queued is written, the next bytes that
+    /// come are the other's handshake. `Server::handle_tls` follows, or `Server::handle_closed`.
+    StartTls {
+        /// The connection.
+        conn: ConnId,
+        /// Our domain: its certificate is shown when the other one asks for it.
+        ours: String,
+        /// The domain that the other one is to be: the name that is asked for, unless it is an
+        /// address.
+        domain: String,
+        /// The protocol is negotiated too (XEP-0368).
+        is_direct: bool,
+    },
+    /// Send a question to a name server. `Server::handle_dns` tells what came back.
+    AskDns(Transmit),
     /// The shutdown is complete: leave the loop with this exit code.
     Exit(u8),
 }
@@ -89,6 +120,10 @@ pub struct Cx {
     pub timers: Timers,
     /// The database.
     pub storage: Storage,
+    /// The ways to other servers and to components.
+    pub peers: Peers,
+    /// Whom certificates of servers are checked against.
+    pub trust: Rc<Trust>,
     /// Whom the connected accounts have blocked.
     pub blocks: Blocks,
     /// Chance.
@@ -112,6 +147,8 @@ impl Cx {
             config,
             timers: Timers::default(),
             storage,
+            peers: Peers::default(),
+            trust: Rc::default(),
             blocks: Blocks::default(),
             entropy,
             caps_ver: Rc::from(""),
@@ -165,21 +202,48 @@ impl Cx {
                 let envelope = Envelope::with_xml(&reply, xml);
                 self.out.push_envelope(session, &envelope, &to_attribute(&request.from));
             }
-            Target::Routed => {
+            Target::Remote | Target::Routed => {
                 reply.children.extend(
                     xml::read_fragment(xml.as_bytes(), ns::CLIENT).into_iter().map(Node::Element),
                 );
-                self.route(reply);
+                self.send(origin, reply);
             }
         }
     }
 
-    /// Sends a stanza to a target: into its outbox, or through the router.
+    /// Sends a stanza to a target: into its outbox, or through the router. To somebody elsewhere it
+    /// goes at once too, so that it stays in order with what a room pushes; where there is no way,
+    /// the router tells whoever is to know.
     pub fn send(&mut self, target: Target, stanza: Stanza) {
         match target {
             Target::Local(session) => self.out.push_stanza(session, &stanza),
-            Target::Routed => self.route(stanza),
+            Target::Remote if self.send_out(&stanza).is_ok() => {}
+            Target::Remote | Target::Routed => self.route(stanza),
         }
+    }
+
+    /// Queues a stanza for another server, or for a component, by its addresses; `Err`: there is no
+    /// way there.
+    pub fn send_out(&mut self, stanza: &Stanza) -> Result<(), NoWay> {
+        let Some(to) = &stanza.to else { return Err(NoWay::Nowhere) };
+        let (ours, theirs) = (stanza.from.domain(), to.domain());
+        let way = self.peers.way(&mut self.out, &self.config.s2s, ours, theirs)?;
+        self.out.push_stanza(way, stanza);
+        Ok(())
+    }
+
+    /// Queues a stanza from our domain `ours`, serialised for many, for one of them at another
+    /// server; `to` is of [`to_attribute`]. `Err`: there is no way there.
+    pub fn push_out(
+        &mut self,
+        ours: &str,
+        theirs: &str,
+        envelope: &Envelope,
+        to: &[u8],
+    ) -> Result<(), NoWay> {
+        let way = self.peers.way(&mut self.out, &self.config.s2s, ours, theirs)?;
+        self.out.push_envelope(way, envelope, to);
+        Ok(())
     }
 
     /// Asks the server to end all sessions of an account with `<not-authorized/>`, those still

@@ -11,7 +11,8 @@ pub struct ConnId {
     pub generation: u32,
 }
 
-/// A session of the core: allocated by `Outboxes`, may outlive its connection.
+/// A session of the core, a stream with another server, or a queue of what is for one: whatever has
+/// an outbox. Allocated by `Outboxes`, may outlive its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
     /// Place in the slab.
@@ -30,6 +31,17 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s{}.{}", self.index, self.generation)
     }
+}
+
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// Clients.
+    Clients,
+    /// Other servers.
+    Servers,
+    /// Components.
+    Components,
 }
 
 /// Values of sessions by their handles. Places in the slab are few and close together, so this is
@@ -95,6 +107,8 @@ impl<T> BySession<T> {
 pub enum Target {
     /// A session of this server: straight into its outbox.
     Local(SessionId),
+    /// Somebody at another server, or at a component: by address, through the router.
+    Remote,
     /// By address, through the router: what the server itself caused.
     Routed,
 }

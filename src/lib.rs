@@ -10,7 +10,7 @@
 //! | 4 | [`net`] | the reactor: the only folder that knows sockets, TLS input and output, clocks, signals |
 //! | 3 | [`server`] | the sans-IO core: sessions, routing, limits, the ordered shutdown |
 //! | 2 | [`stream`], [`im`], [`muc`], [`iq`] | negotiation; accounts; rooms; small services. None imports another |
-//! | 1 | [`cx`], [`blocks`], [`archives`], [`outbound`], [`timers`], [`storage`], [`config`], [`credentials`], [`accounts`], [`allowance`], [`node_config`], [`portable`], [`ids`] | the tools that a handler is given |
+//! | 1 | [`cx`], [`peers`], [`dns`], [`blocks`], [`archives`], [`outbound`], [`timers`], [`storage`], [`config`], [`credentials`], [`accounts`], [`allowance`], [`node_config`], [`portable`], [`ids`] | the tools that a handler is given |
 //! | 0 | [`xmpp`], [`xml`] | values: addresses, stanzas, errors, elements, the stream parser |
 //!
 //! # The way of a stanza
@@ -39,6 +39,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod cx;
+pub mod dns;
 pub mod ids;
 pub mod im;
 pub mod iq;
@@ -46,6 +47,7 @@ pub mod muc;
 pub mod net;
 pub mod node_config;
 pub mod outbound;
+pub mod peers;
 pub mod portable;
 pub mod server;
 pub mod storage;

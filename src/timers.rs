@@ -12,6 +12,14 @@ use crate::ids::SessionId;
 pub enum TimerKey {
     /// A deadline of a session or its stream: login, idle, the delay of a failed login, close.
     Session(SessionId),
+    /// A stream with a server or a component.
+    Link(SessionId),
+    /// A queue for another server: its next attempt, or its end.
+    Queue(SessionId),
+    /// The next attempt to attach to the server that we are a component of.
+    Upstream,
+    /// A question to a name server.
+    Dns,
     /// A room whose lock or empty state ends; the room's number within the service.
     Room(u64),
     /// The next phase of the shutdown.

@@ -47,7 +47,7 @@ impl Server {
         let data = folder.join("data");
         let text = format!(
             "data = {data:?}\nlog = \"warn\"\n[c2s]\nlisten = [\"{address}\"]\n\
-             [sasl]\niterations = 4096\nfailure_delay_ms = 0\n\
+             [s2s]\nlisten = []\n[sasl]\niterations = 4096\nfailure_delay_ms = 0\n\
              [limits]\nlogin_failures_per_address_per_minute = 0\n"
         );
         std::fs::write(&file, text).expect("the configuration is written");

@@ -251,7 +251,7 @@ fn configuration(
     let accounts = if archive { "always" } else { "never" };
     let mut text = format!(
         "data = {data}\nlog = \"warn,tercet::net::reactor=info\"\n\
-         [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n\
+         [c2s]\nlisten = [\"{address}\"]\nrequire_tls = false\n[s2s]\nlisten = []\n\
          [sasl]\niterations = {ITERATIONS}\n[rooms.defaults]\npersistent = {archive}\n\
          [accounts]\narchive = \"{accounts}\"\n[limits]\n"
     );

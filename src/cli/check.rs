@@ -1,4 +1,4 @@
-//! `tercet --check`: the configuration, and the certificate that it names. It changes nothing, and
+//! `tercet --check`: the configuration, and the certificates that it names. It changes nothing, and
 //! asks nothing of the network or the data folder.
 
 use std::path::Path;
@@ -15,6 +15,9 @@ pub(super) fn run(files: &Files) -> Result<String, String> {
     let config = super::load(files)?;
     if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) {
         check_pair(certificate, key)?;
+    }
+    if let Some(authorities) = &config.s2s.authorities {
+        crate::net::check_authorities(authorities)?;
     }
     Ok(match &files.config {
         Some(path) => format!("{}: fine", path.display()),

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use super::args::Files;
 use super::logging::Logging;
 use crate::config::{Config, InBand, RoomCreators};
+use crate::net::Addresses;
 use crate::storage::{DataFolder, Storage};
 
 /// Descriptors beside those of connections: database, log, listeners, control socket.
@@ -27,7 +28,7 @@ pub(super) fn run(files: &Files) -> Result<u8, String> {
     let config = Rc::new(config);
     let greet = {
         let (files, config) = (files.clone(), Rc::clone(&config));
-        move |addresses: &str| {
+        move |addresses: &Addresses| {
             super::say(&greeting(env!("CARGO_PKG_VERSION"), &config, addresses, &files));
         }
     };
@@ -76,11 +77,9 @@ fn raise_descriptors(connections_max: usize) {
     }
 }
 
-/// The three lines for whoever starts it for the first time.
-fn greeting(version: &str, config: &Config, addresses: &str, files: &Files) -> String {
-    let domain = &config.domains[0];
-    let domains = join(config.domains.iter());
-    let rooms = config.rooms.domains.first();
+/// The lines for whoever starts it for the first time: three, or two for a component, which has no
+/// accounts.
+fn greeting(version: &str, config: &Config, addresses: &Addresses, files: &Files) -> String {
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let data = data.display();
     let mut options = String::new();
@@ -98,9 +97,20 @@ fn greeting(version: &str, config: &Config, addresses: &str, files: &Files) -> S
         RoomCreators::Anyone | RoomCreators::Local => "any name makes a room",
         RoomCreators::Admins => "administrators make rooms",
     };
+    if let Some(component) = &config.component {
+        let (domain, server) = (&component.domain, &component.server);
+        return format!(
+            "Tercet {version}: {domain}, a component of the server at {server}; {addresses}; \
+             data in {data}\n\
+             room:    join room@{domain} ({create})"
+        );
+    }
+    let domain = &config.domains[0];
+    let domains = join(config.domains.iter());
+    let rooms = config.rooms.domains.first();
     let room = rooms.map_or("none".to_owned(), |rooms| format!("join room@{rooms} ({create})"));
     format!(
-        "Tercet {version}: {domains} on {addresses}, data in {data}\n\
+        "Tercet {version}: {domains}; {addresses}; data in {data}\n\
          account: tercet user add you@{domain}{options}{register}\n\
          room:    {room}"
     )
@@ -113,21 +123,40 @@ fn join<T: ToString>(items: impl Iterator<Item = T>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Component;
+    use crate::xmpp::BareJid;
 
     #[test]
     fn three_lines_say_how_to_begin() {
         let mut config = Config { data: "/srv/chat".into(), ..Config::default() };
+        let addresses = Addresses {
+            clients: "127.0.0.1:5222, [::1]:5222".to_owned(),
+            servers: "127.0.0.1:5269".to_owned(),
+            components: String::new(),
+        };
         assert_eq!(
-            greeting("0.0.0", &config, "127.0.0.1:5222", &Files::default()),
-            "Tercet 0.0.0: localhost on 127.0.0.1:5222, data in /srv/chat\n\
+            greeting("0.0.0", &config, &addresses, &Files::default()),
+            "Tercet 0.0.0: localhost; clients on 127.0.0.1:5222, [::1]:5222; other servers on \
+             127.0.0.1:5269; data in /srv/chat\n\
              account: tercet user add you@localhost, or register from this machine with any \
              client\n\
              room:    join room@conference.localhost (any name makes a room)"
         );
         config.registration.in_band = InBand::Off;
         let files = Files { config: Some("t.toml".into()), data: None };
-        let text = greeting("0.0.0", &config, "", &files);
+        let text = greeting("0.0.0", &config, &addresses, &files);
         assert!(text.contains("user add you@localhost -c t.toml\n"), "{text}");
         assert_eq!(text.lines().count(), 3);
+        config.component = Some(Component {
+            server: "127.0.0.1:5347".to_owned(),
+            domain: BareJid::parse("rooms.localhost").expect("a domain"),
+            secret: "known to both".to_owned(),
+        });
+        assert_eq!(
+            greeting("0.0.0", &config, &Addresses::default(), &files),
+            "Tercet 0.0.0: rooms.localhost, a component of the server at 127.0.0.1:5347; nobody \
+             connects to us; data in /srv/chat\n\
+             room:    join room@rooms.localhost (any name makes a room)"
+        );
     }
 }

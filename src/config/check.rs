@@ -2,6 +2,8 @@
 //! made relative to the file, numbers held to what the server can stand. The first value that
 //! would not work is named, with its line.
 
+mod federation;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,9 @@ use super::error::ConfigError;
 use super::file::{self, File};
 use super::read::Places;
 use super::{
-    Accounts, Admin, C2s, Config, Contact, Limits, MESSAGE_BYTES_MAX, MESSAGES_PER_MINUTE_MAX,
-    Registration, RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl, Shutdown, StorageOptions, Tls,
+    Accounts, Admin, C2s, Component, Config, Contact, Limits, MESSAGE_BYTES_MAX,
+    MESSAGES_PER_MINUTE_MAX, Registration, RoomOptions, Rooms, SLOW_MODE_SECONDS_MAX, Sasl,
+    Shutdown, StorageOptions, Tls,
 };
 use crate::xmpp::{BareJid, Role};
 
@@ -54,14 +57,8 @@ const HISTORY_MESSAGES_MAX: u32 = 10_000;
 pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config, ConfigError> {
     let at = Checker { places };
     let domains = at.domains("domains", &file.domains)?;
-    let room_domains = match places.line("rooms.domains") {
-        Some(_) => at.domains("rooms.domains", &file.rooms.domains)?,
-        None => at.domains("domains", &[format!("conference.{}", domains[0])])?,
-    };
-    if let Some(shared) = room_domains.iter().find(|domain| domains.contains(domain)) {
-        let message = format!("{shared} is one of domains already: rooms need a domain apart");
-        return Err(at.wrong(&["rooms.domains", "domains"], message));
-    }
+    let component = at.component(&file.component)?;
+    let room_domains = at.room_domains(&file.rooms.domains, &domains, component.as_ref())?;
     at.log(&file.log)?;
     at.sasl(file.sasl.iterations, file.sasl.failure_delay_ms)?;
     at.limits(&file.limits)?;
@@ -73,17 +70,30 @@ pub(super) fn check(file: File, places: &Places, folder: &Path) -> Result<Config
     if file.data.is_empty() {
         return Err(at.wrong(&["data"], "expected the path of a folder, found an empty text"));
     }
-    let (listen, listen_tls) = at.listen(&file.c2s.listen, &file.c2s.listen_tls)?;
+    let mut listeners = BTreeSet::new();
+    let mut listen = |key: &str, texts: &[String]| at.listen(key, texts, &mut listeners);
+    let clients = listen("c2s.listen", &file.c2s.listen)?;
+    let clients_tls = listen("c2s.listen_tls", &file.c2s.listen_tls)?;
+    let servers = listen("s2s.listen", &file.s2s.listen)?;
+    let servers_tls = listen("s2s.listen_tls", &file.s2s.listen_tls)?;
+    if component.is_none() && clients.is_empty() && clients_tls.is_empty() {
+        let message = "expected at least one address here or in c2s.listen_tls";
+        return Err(at.wrong(&["c2s.listen", "c2s.listen_tls"], message));
+    }
+    let components = at.components(&file.components, &domains, &room_domains)?;
     Ok(Config {
         domains,
         data: folder.join(&file.data),
         log: file.log,
         c2s: C2s {
-            listen,
-            listen_tls,
+            listen: clients,
+            listen_tls: clients_tls,
             require_tls: file.c2s.require_tls,
             resume_seconds: file.c2s.resume_seconds,
         },
+        s2s: at.s2s(file.s2s, servers, servers_tls, folder)?,
+        component,
+        components,
         tls: at.tls(&file.tls.certificate, &file.tls.key, folder)?,
         rooms: Rooms {
             domains: room_domains,
@@ -143,38 +153,52 @@ impl Checker<'_> {
         Ok(domains)
     }
 
+    /// The domains of the room service: its own, those of a component, or one that follows from the
+    /// first of the accounts.
+    fn room_domains(
+        &self,
+        texts: &[String],
+        domains: &[BareJid],
+        component: Option<&Component>,
+    ) -> Result<Vec<BareJid>, ConfigError> {
+        let room_domains = match (component, self.places.line("rooms.domains")) {
+            (Some(component), None) => vec![component.domain.clone()],
+            (Some(_), Some(_)) => {
+                let message = "a component has one domain, component.domain: leave this out";
+                return Err(self.wrong(&["rooms.domains"], message));
+            }
+            (None, Some(_)) => self.domains("rooms.domains", texts)?,
+            (None, None) => self.domains("domains", &[format!("conference.{}", domains[0])])?,
+        };
+        if let Some(shared) = room_domains.iter().find(|domain| domains.contains(domain)) {
+            let message = format!("{shared} is one of domains already: rooms need a domain apart");
+            return Err(self.wrong(&["rooms.domains", "domains"], message));
+        }
+        Ok(room_domains)
+    }
+
     fn listen(
         &self,
-        plain: &[String],
-        tls: &[String],
-    ) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), ConfigError> {
-        let mut seen = BTreeSet::new();
-        let mut parse = |key: &str, texts: &[String]| {
-            let mut addresses = Vec::new();
-            for (index, text) in texts.iter().enumerate() {
-                let Ok(address) = text.parse::<SocketAddr>() else {
-                    let message = format!(
-                        "expected an IP address and a port, such as 0.0.0.0:5222 or [::]:5222, \
-                         found {text:?}"
-                    );
-                    return Err(self.wrong_item(key, index, message));
-                };
-                // Port 0 is whichever is free: no two of them are the same.
-                if address.port() != 0 && !seen.insert(address) {
-                    let message = format!("{address} is there twice");
-                    return Err(self.wrong_item(key, index, message));
-                }
-                addresses.push(address);
+        key: &str,
+        texts: &[String],
+        seen: &mut BTreeSet<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let mut addresses = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let Ok(address) = text.parse::<SocketAddr>() else {
+                let message = format!(
+                    "expected an IP address and a port, such as 0.0.0.0:5222 or [::]:5222, found \
+                     {text:?}"
+                );
+                return Err(self.wrong_item(key, index, message));
+            };
+            // Port 0 is whichever is free: no two of them are the same.
+            if address.port() != 0 && !seen.insert(address) {
+                return Err(self.wrong_item(key, index, format!("{address} is there twice")));
             }
-            Ok(addresses)
-        };
-        let listen = parse("c2s.listen", plain)?;
-        let listen_tls = parse("c2s.listen_tls", tls)?;
-        if listen.is_empty() && listen_tls.is_empty() {
-            let message = "expected at least one address here or in c2s.listen_tls";
-            return Err(self.wrong(&["c2s.listen", "c2s.listen_tls"], message));
+            addresses.push(address);
         }
-        Ok((listen, listen_tls))
+        Ok(addresses)
     }
 
     fn tls(&self, certificate: &str, key: &str, folder: &Path) -> Result<Tls, ConfigError> {
@@ -302,11 +326,14 @@ impl Checker<'_> {
     }
 
     fn shutdown(&self, shutdown: &Shutdown) -> Result<(), ConfigError> {
-        let Shutdown { total_ms, clients_ms, storage_ms } = *shutdown;
+        let Shutdown { total_ms, clients_ms, servers_ms, servers_close_ms, storage_ms } = *shutdown;
         self.within("shutdown.total_ms", total_ms, 100, SHUTDOWN_MS_MAX)?;
-        for (key, part) in
-            [("shutdown.clients_ms", clients_ms), ("shutdown.storage_ms", storage_ms)]
-        {
+        for (key, part) in [
+            ("shutdown.clients_ms", clients_ms),
+            ("shutdown.servers_ms", servers_ms),
+            ("shutdown.servers_close_ms", servers_close_ms),
+            ("shutdown.storage_ms", storage_ms),
+        ] {
             if part > total_ms {
                 let message = format!("{part} is more than shutdown.total_ms ({total_ms})");
                 return Err(self.wrong(&[key, "shutdown.total_ms"], message));

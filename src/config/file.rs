@@ -1,11 +1,13 @@
 //! The shape of the TOML text: the configuration before its addresses and paths are parsed.
 //! Its defaults are made from `Config::default()`, so that they are written once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     ArchiveDefault, Config, Contact, InBand, Inviters, Limits, RoomCreators, RoomOptions, Shutdown,
-    StorageOptions, Synchronous,
+    StorageOptions, Synchronous, Verify,
 };
 
 /// The whole file.
@@ -16,6 +18,9 @@ pub(super) struct File {
     pub(super) data: String,
     pub(super) log: String,
     pub(super) c2s: C2s,
+    pub(super) s2s: S2s,
+    pub(super) component: Component,
+    pub(super) components: Vec<Attached>,
     pub(super) tls: Tls,
     pub(super) rooms: Rooms,
     pub(super) accounts: Accounts,
@@ -36,6 +41,45 @@ pub(super) struct C2s {
     pub(super) listen_tls: Vec<String>,
     pub(super) require_tls: bool,
     pub(super) resume_seconds: u64,
+}
+
+/// `[s2s]`
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct S2s {
+    pub(super) listen: Vec<String>,
+    pub(super) listen_tls: Vec<String>,
+    pub(super) require_tls: bool,
+    pub(super) verify: Verify,
+    pub(super) authorities: String,
+    pub(super) idle_seconds: u64,
+    pub(super) queue_bytes: usize,
+    pub(super) queue_stanzas: usize,
+    pub(super) hosts: BTreeMap<String, String>,
+}
+
+/// `[component]`: without a server it is none.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Component {
+    pub(super) server: String,
+    pub(super) domain: String,
+    pub(super) secret: String,
+}
+
+/// `[[components]]`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attached {
+    pub(super) domain: String,
+    pub(super) secret: String,
+    #[serde(default = "attached_listen")]
+    pub(super) listen: String,
+}
+
+/// Where components connect when nothing is said.
+fn attached_listen() -> String {
+    "127.0.0.1:5347".to_owned()
 }
 
 /// `[tls]`: an empty text is none.
@@ -116,6 +160,19 @@ impl Default for File {
                 require_tls: config.c2s.require_tls,
                 resume_seconds: config.c2s.resume_seconds,
             },
+            s2s: S2s {
+                listen: config.s2s.listen.iter().map(ToString::to_string).collect(),
+                listen_tls: config.s2s.listen_tls.iter().map(ToString::to_string).collect(),
+                require_tls: config.s2s.require_tls,
+                verify: config.s2s.verify,
+                authorities: path(config.s2s.authorities),
+                idle_seconds: config.s2s.idle_seconds,
+                queue_bytes: config.s2s.queue_bytes,
+                queue_stanzas: config.s2s.queue_stanzas,
+                hosts: BTreeMap::new(),
+            },
+            component: Component::default(),
+            components: Vec::new(),
             tls: Tls { certificate: path(config.tls.certificate), key: path(config.tls.key) },
             rooms: Rooms {
                 domains: texts(&config.rooms.domains),
@@ -159,5 +216,5 @@ macro_rules! default_section {
     )*};
 }
 
-default_section!(C2s c2s, Rooms rooms, Accounts accounts, Registration registration, Sasl sasl,
-    Storage storage, Admin admin);
+default_section!(C2s c2s, S2s s2s, Rooms rooms, Accounts accounts, Registration registration,
+    Sasl sasl, Storage storage, Admin admin);

@@ -8,6 +8,7 @@
 
 mod check;
 mod error;
+mod federation;
 mod file;
 mod limits;
 mod read;
@@ -24,12 +25,14 @@ use serde::{Deserialize, Serialize};
 use crate::xmpp::{BareJid, Role};
 
 pub use error::ConfigError;
+pub use federation::{Attached, Component, S2s, Verify};
 pub use limits::Limits;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Domains with accounts; the first is the default.
+    /// Domains with accounts; the first is the default. Those of a component are the other
+    /// server's.
     pub domains: Vec<BareJid>,
     /// The folder with everything the server keeps.
     pub data: PathBuf,
@@ -37,6 +40,12 @@ pub struct Config {
     pub log: String,
     /// Client streams.
     pub c2s: C2s,
+    /// Server streams.
+    pub s2s: S2s,
+    /// The server that this one is a component of; its rooms are all that there is then.
+    pub component: Option<Component>,
+    /// Components that may attach to this server.
+    pub components: Vec<Attached>,
     /// Certificates.
     pub tls: Tls,
     /// The room service.
@@ -330,13 +339,23 @@ pub struct Shutdown {
     pub total_ms: u64,
     /// Each client, all in parallel.
     pub clients_ms: u64,
+    /// What other servers and components are still to get, connections to them included.
+    pub servers_ms: u64,
+    /// Their streams are closed.
+    pub servers_close_ms: u64,
     /// The last commit and checkpoint.
     pub storage_ms: u64,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { total_ms: 15_000, clients_ms: 2_000, storage_ms: 1_000 }
+        Self {
+            total_ms: 15_000,
+            clients_ms: 2_000,
+            servers_ms: 5_000,
+            servers_close_ms: 1_000,
+            storage_ms: 1_000,
+        }
     }
 }
 
@@ -378,6 +397,9 @@ impl Default for Config {
                 require_tls: true,
                 resume_seconds: 300,
             },
+            s2s: S2s::default(),
+            component: None,
+            components: Vec::new(),
             tls: Tls::default(),
             rooms: Rooms {
                 domains: vec![domain("conference.localhost")],
@@ -423,14 +445,25 @@ impl Config {
         check::check(file, &places, folder)
     }
 
-    /// True when accounts of this server live at `domain`.
+    /// True when accounts of this server live at `domain`. A component has none.
     pub fn is_account_domain(&self, domain: &str) -> bool {
+        self.component.is_none() && self.is_home_domain(domain)
+    }
+
+    /// True when accounts at `domain` are at home here: this server's, or those of the server that
+    /// it is a component of.
+    pub fn is_home_domain(&self, domain: &str) -> bool {
         self.domains.iter().any(|own| own.as_str() == domain)
     }
 
     /// True when `domain` is a room service of this server.
     pub fn is_room_domain(&self, domain: &str) -> bool {
         self.rooms.domains.iter().any(|own| own.as_str() == domain)
+    }
+
+    /// True when `domain` is one of this server, with accounts or rooms.
+    pub fn is_own_domain(&self, domain: &str) -> bool {
+        self.is_account_domain(domain) || self.is_room_domain(domain)
     }
 
     /// True for an administrator of the whole server.

@@ -13,6 +13,17 @@ use toml::{Spanned, Table, Value};
 use super::error::{ConfigError, closest};
 use super::file::File;
 
+/// The table whose keys are the domains of others.
+const HOSTS: &str = "s2s.hosts";
+/// The list of tables.
+const COMPONENTS: &str = "components";
+
+/// The keys of one of `[[components]]`.
+fn component_shape() -> Table {
+    let keys = ["domain", "secret", "listen"];
+    keys.into_iter().map(|key| (key.to_owned(), Value::String(String::new()))).collect()
+}
+
 /// Where the keys stand: `limits.rooms`, `c2s.listen[0]`.
 pub(super) struct Places {
     keys: BTreeMap<String, Place>,
@@ -106,6 +117,13 @@ impl Walk<'_> {
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in entries {
             let key = join(prefix, name.get_ref());
+            if prefix == HOSTS {
+                // Whatever domain: this table has no keys of ours.
+                let line = line_of(self.text, name.span().start);
+                self.value(&key, &Value::String(String::new()), value)?;
+                self.keys.insert(key, Place { line, value: value.span() });
+                continue;
+            }
             let line = line_of(self.text, name.span().start);
             let Some(default) = template.get(name.get_ref().as_ref()) else {
                 let message = self.unknown(prefix, template, name.get_ref());
@@ -133,6 +151,16 @@ impl Walk<'_> {
             (Value::Integer(_), DeValue::Integer(number)) => {
                 if number.as_str().starts_with('-') {
                     return wrong("0 or more", number.as_str());
+                }
+                Ok(())
+            }
+            (Value::Array(_), DeValue::Array(items)) if key == COMPONENTS => {
+                let shape = component_shape();
+                for (index, item) in items.iter().enumerate() {
+                    let key = format!("{key}[{index}]");
+                    self.value(&key, &Value::Table(shape.clone()), item)?;
+                    let line = line_of(self.text, item.span().start);
+                    self.keys.insert(key, Place { line, value: item.span() });
                 }
                 Ok(())
             }

@@ -88,7 +88,7 @@ fn bad_texts_are_refused_with_line_and_key() {
         ),
         ("require_tls = true", ":1: require_tls: unknown key; did you mean c2s.require_tls?"),
         ("[c2s]\n\nport = 5222", ":3: c2s.port: unknown key"),
-        ("[s2s]\nlisten = []", ":1: s2s: unknown key; did you mean c2s?"),
+        ("[s3s]\nlisten = []", ":1: s3s: unknown key; did you mean s2s?"),
         (
             "[rooms.defaults]\npersistant = true",
             ":2: rooms.defaults.persistant: unknown key; did you mean rooms.defaults.persistent?",

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use crate::cx::Cx;
 use crate::ids::{SessionId, Target};
 use crate::xml::Element;
-use crate::xmpp::{IqType, Stanza, StanzaKind, disco, ns};
+use crate::xmpp::{BareJid, IqType, Jid, Stanza, StanzaKind, disco, ns};
 
 use super::{Im, Session};
 
@@ -30,7 +30,7 @@ const NODES_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of an attribute of `<c/>`; a longer one is no capability.
 const ATTRIBUTE_BYTES_MAX: usize = 1023;
 /// Bytes of chance in the id of a question: nobody guesses it.
-const QUESTION_ID_BYTES: usize = 16;
+pub(super) const QUESTION_ID_BYTES: usize = 16;
 /// What a feature ends with that asks for the events of a node.
 const NOTIFY: &str = "+notify";
 /// The one hash function that is computed.
@@ -38,7 +38,7 @@ const SHA_1: &str = "sha-1";
 
 /// What a client has said by which its features go: the function and the hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Hash {
+pub(super) struct Hash {
     function: String,
     ver: String,
 }
@@ -75,7 +75,12 @@ impl Interests {
         self.nodes.iter().map(String::as_str).collect()
     }
 
-    fn has(&self, node: &str) -> bool {
+    /// By which they are known.
+    pub(super) fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    pub(super) fn has(&self, node: &str) -> bool {
         self.nodes.binary_search_by(|own| own.as_str().cmp(node)).is_ok()
     }
 }
@@ -88,7 +93,7 @@ impl Session {
 }
 
 impl Caps {
-    fn find(&mut self, hash: &Hash) -> Option<Rc<Interests>> {
+    pub(super) fn find(&mut self, hash: &Hash) -> Option<Rc<Interests>> {
         if hash.function != SHA_1 {
             return None;
         }
@@ -96,6 +101,30 @@ impl Caps {
         self.uses += 1;
         *used = self.uses;
         Some(Rc::clone(interests))
+    }
+
+    /// What the answer to a question says of a hash, and whether that is known for all now.
+    pub(super) fn learn(&mut self, hash: Hash, answer: &Stanza) -> (Rc<Interests>, bool) {
+        let result = (answer.kind == StanzaKind::Iq(IqType::Result)).then_some(answer);
+        let query = result.and_then(|answer| answer.child("query", ns::DISCO_INFO));
+        let computes = hash.function == SHA_1;
+        // An answer that cannot be trusted is kept as one without wishes, so that nobody is asked
+        // again with every presence.
+        let trusted = match query {
+            Some(query) if computes => {
+                let text = disco::caps_text_of(query);
+                let text = text.filter(|text| disco::caps_ver(text) == hash.ver);
+                text.map(|text| nodes(text.split('<')))
+            }
+            Some(query) => Some(nodes(features(query))),
+            None => None,
+        };
+        let is_known = computes && trusted.is_some();
+        let interests = Rc::new(Interests { hash, nodes: trusted.unwrap_or_default() });
+        if is_known {
+            self.keep(&interests);
+        }
+        (interests, is_known)
     }
 
     fn keep(&mut self, interests: &Rc<Interests>) {
@@ -120,15 +149,7 @@ impl Im {
     /// An available session has sent presence: what does its client want to hear of? Presence
     /// without capabilities changes nothing, clients may leave them out of updates (§8.4).
     pub(super) fn note_caps(&mut self, cx: &mut Cx, id: SessionId, presence: &Stanza) {
-        let Some(caps) = presence.child("c", ns::CAPS) else { return };
-        let attribute = |name| caps.attr(name).filter(|value| value.len() <= ATTRIBUTE_BYTES_MAX);
-        // §5.4 step 1: without a function the hash means nothing.
-        let (Some(function), Some(ver), Some(node)) =
-            (attribute("hash"), attribute("ver"), attribute("node"))
-        else {
-            return;
-        };
-        let hash = Hash { function: function.to_owned(), ver: ver.to_owned() };
+        let Some((hash, node)) = hash_in(presence) else { return };
         let Some(session) = self.sessions.get(id) else { return };
         let is_same = session.interests.as_ref().is_some_and(|own| own.hash == hash);
         if is_same || self.caps.asked.get(&id).is_some_and(|asked| asked.hash == hash) {
@@ -139,14 +160,7 @@ impl Im {
             return self.take_interests(cx, id, interests);
         }
         let question_id = cx.random_hex(QUESTION_ID_BYTES);
-        let query =
-            Element::new("query", ns::DISCO_INFO).with_attr("node", format!("{node}#{ver}"));
-        let question = Stanza::new(
-            StanzaKind::Iq(IqType::Get),
-            session.account.as_jid().clone(),
-            Some(session.full_jid.clone()),
-        );
-        let question = question.with_id(Some(question_id.clone())).with_child(query);
+        let question = question(&question_id, &session.account, &session.full_jid, node, &hash);
         cx.out.push_stanza(id, &question);
         self.caps.asked.insert(id, Question { id: question_id, hash });
     }
@@ -159,27 +173,10 @@ impl Im {
             return;
         }
         let Some(Question { hash, .. }) = self.caps.asked.remove(&id) else { return };
-        let result = (answer.kind == StanzaKind::Iq(IqType::Result)).then_some(answer);
-        let query = result.and_then(|answer| answer.child("query", ns::DISCO_INFO));
-        let computes = hash.function == SHA_1;
-        // An answer that cannot be trusted is kept as one without wishes, so that the session is
-        // not asked again with every presence.
-        let trusted = match query {
-            Some(query) if computes => {
-                let text = disco::caps_text_of(query);
-                let text = text.filter(|text| disco::caps_ver(text) == hash.ver);
-                text.map(|text| nodes(text.split('<')))
-            }
-            Some(query) => Some(nodes(features(query))),
-            None => None,
-        };
-        let is_known = computes && trusted.is_some();
-        let nodes = trusted.unwrap_or_default();
-        let interests = Rc::new(Interests { hash, nodes });
+        let (interests, is_known) = self.caps.learn(hash, answer);
         if !is_known {
             return self.take_interests(cx, id, interests);
         }
-        self.caps.keep(&interests);
         // Whoever else was asked for the same need not answer any more.
         let others = self.caps.asked.iter().filter(|(_, asked)| asked.hash == interests.hash);
         let mut sessions: Vec<_> = others.map(|(&other, _)| other).collect();
@@ -203,6 +200,31 @@ impl Im {
             log::warn!("the last items are not sent to {id:?}");
         }
     }
+}
+
+/// The hash that a presence names, and whose it is. §5.4 step 1: without a function it means
+/// nothing.
+pub(super) fn hash_in(presence: &Stanza) -> Option<(Hash, &str)> {
+    let caps = presence.child("c", ns::CAPS)?;
+    let attribute = |name| caps.attr(name).filter(|value| value.len() <= ATTRIBUTE_BYTES_MAX);
+    let hash = Hash { function: attribute("hash")?.to_owned(), ver: attribute("ver")?.to_owned() };
+    Some((hash, attribute("node")?))
+}
+
+/// §5.4 step 3: asks a client for what has a hash, in the name of an account.
+pub(super) fn question(
+    id: &str,
+    account: &BareJid,
+    client: &Jid,
+    node: &str,
+    hash: &Hash,
+) -> Stanza {
+    let node = format!("{node}#{}", hash.ver);
+    let query = Element::new("query", ns::DISCO_INFO).with_attr("node", node);
+    let from = account.as_jid().clone();
+    Stanza::new(StanzaKind::Iq(IqType::Get), from, Some(client.clone()))
+        .with_id(Some(id.to_owned()))
+        .with_child(query)
 }
 
 /// The features of an answer.

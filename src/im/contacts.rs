@@ -67,15 +67,21 @@ impl Im {
         account: &BareJid,
         asker: &BareJid,
     ) -> Result<bool, StorageError> {
-        if account == asker {
-            return Ok(true);
-        }
+        Ok(account == asker || self.subscription(cx, account, asker)?.is_from())
+    }
+
+    /// How an account stands to a contact.
+    pub(super) fn subscription(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Subscription, StorageError> {
         let cached = self.accounts.get(account).and_then(|record| record.contacts.as_ref());
-        let subscription = match cached {
-            Some(contacts) => contacts.subscription(asker),
-            None => cx.storage.subscription(account, asker)?,
-        };
-        Ok(subscription.is_from())
+        match cached {
+            Some(contacts) => Ok(contacts.subscription(contact)),
+            None => cx.storage.subscription(account, contact),
+        }
     }
 
     /// The contacts of an account, kept while it has sessions.

@@ -84,6 +84,9 @@ impl Im {
         if !self.check_received(cx, &account, &stanza)? {
             return Ok(());
         }
+        if self.note_watcher(cx, &account, &stanza).is_err() {
+            log::warn!("what {} wants to hear of {account} is not known", stanza.from);
+        }
         match stanza.kind {
             Presence(PresenceType::Probe) => return self.handle_probe(cx, &account, &stanza),
             Presence(kind) if kind.is_subscription() => {

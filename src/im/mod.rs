@@ -30,6 +30,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod vcard;
+mod watchers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -48,6 +49,7 @@ use crate::xmpp::{
 
 use caps::{Caps, Interests};
 use contacts::Contacts;
+use watchers::Watchers;
 
 pub use disco::answer_stranger;
 
@@ -233,6 +235,8 @@ pub struct Im {
     departures: Vec<last::Departure>,
     /// What clients have said of themselves.
     caps: Caps,
+    /// Contacts at other servers that want to hear of nodes.
+    watchers: Watchers,
     /// A conversion writes to nodes: what it writes is not converted back.
     is_converting: bool,
     /// Sessions that are to get more of what was kept for them, in the order they came.
@@ -380,6 +384,7 @@ impl Im {
     pub fn handle_account_removed(&mut self, cx: &mut Cx, account: &BareJid) {
         // Contacts learn it from `subscription`.
         self.end_subscriptions(cx, account);
+        self.watchers.forget_account(account);
     }
 
     /// A session is over: its unavailable presence goes to its own other resources, to who sees its

@@ -16,6 +16,7 @@ use crate::xmpp::{BareJid, Condition, Jid, PresenceType, Stanza, StanzaError, St
 use super::blocking::are_apart;
 use super::contacts::Contacts;
 use super::probe::read_presence;
+use super::subscription::ask_again;
 use super::{Im, Presence, Session};
 
 impl Im {
@@ -49,15 +50,16 @@ impl Im {
     }
 
     /// A session sends presence (available or unavailable) to an address that is no room:
-    /// remembers the target, to be told when the session ends (RFC 6121 §4.6).
+    /// remembers the target, to be told when the session ends (RFC 6121 §4.6). `Ok(true)`: it was
+    /// none before.
     pub fn track_directed(
         &mut self,
         cx: &mut Cx,
         session: SessionId,
         presence: &Stanza,
-    ) -> Result<(), StanzaError> {
+    ) -> Result<bool, StanzaError> {
         let (Some(target), Some(session)) = (&presence.to, self.sessions.get_mut(session)) else {
-            return Ok(());
+            return Ok(false);
         };
         match presence.kind {
             StanzaKind::Presence(PresenceType::Available) => {
@@ -69,14 +71,21 @@ impl Im {
                     let error = StanzaError::new(Condition::PolicyViolation);
                     return Err(error.with_text("Too many addresses have your presence already"));
                 }
-                session.directed.insert(target.clone());
+                return Ok(session.directed.insert(target.clone()));
             }
             StanzaKind::Presence(PresenceType::Unavailable) => {
                 session.directed.remove(target);
             }
             _ => {}
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// What a session has directed at an address did not leave this server.
+    pub fn forget_directed(&mut self, session: SessionId, target: &Jid) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.directed.remove(target);
+        }
     }
 
     /// Initial presence (§4.2.2) or an update (§4.4.2).
@@ -93,9 +102,13 @@ impl Im {
         // From now on those who write straight to its sessions look there (XEP-0191).
         self.read_blocks(cx, &account)?;
         let contacts = self.contacts(cx, &account)?;
-        let (visible, requests) = match is_initial {
-            true => (self.find_visible(cx, &account, &contacts)?, cx.storage.requests(&account)?),
-            false => (Vec::new(), Vec::new()),
+        let (visible, requests, awaited) = match is_initial {
+            true => (
+                self.find_visible(cx, &account, &contacts)?,
+                cx.storage.requests(&account)?,
+                cx.storage.awaited(&account)?,
+            ),
+            false => Default::default(),
         };
         let envelope = Envelope::new(presence);
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
@@ -107,6 +120,7 @@ impl Im {
         if is_initial {
             self.show_others(cx, id);
             self.probe_contacts(cx, id, &contacts, &visible);
+            ask_again(cx, &account, &awaited);
             // §3.1.3: whenever a resource becomes available, until they are answered.
             let kind = StanzaKind::Presence(PresenceType::Subscribe);
             for request in requests.iter().filter_map(|xml| read_presence(xml.as_bytes(), kind)) {

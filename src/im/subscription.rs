@@ -10,6 +10,8 @@
 //! to one that exists is kept without a word, so nobody learns which of the two it was; one over
 //! the limit is dropped, for the same reason without an error.
 
+use std::rc::Rc;
+
 use crate::cx::Cx;
 use crate::ids::SessionId;
 use crate::outbound::{Envelope, to_attribute};
@@ -20,6 +22,8 @@ use super::blocking::are_apart;
 use super::standing::{Reaction, Standing, Word};
 use super::{Im, roster};
 
+/// Requests to other servers that are repeated when a session becomes available, at most.
+const REPEATED_REQUESTS_MAX: usize = 100;
 /// Contacts of removed accounts that are told in one go.
 const ENDS_BATCH_MAX: usize = 1_000;
 
@@ -300,6 +304,23 @@ fn word_of(stanza: &Stanza) -> Option<Word> {
 fn route_between(cx: &mut Cx, kind: PresenceType, from: &BareJid, to: &BareJid) {
     let to: Jid = to.clone().into();
     cx.route(Stanza::new(StanzaKind::Presence(kind), from.clone().into(), Some(to)));
+}
+
+/// §3.1.2: a request to another server may have been lost without a word; it is made again whenever
+/// a session becomes available, with an id. Here nothing is lost: a request is kept. That there is
+/// no way there was said when it was first made.
+pub(super) fn ask_again(cx: &mut Cx, account: &BareJid, awaited: &[BareJid]) {
+    let config = Rc::clone(&cx.config);
+    let is_away = |contact: &&BareJid| !config.is_own_domain(contact.domain());
+    for contact in awaited.iter().filter(is_away).take(REPEATED_REQUESTS_MAX) {
+        if are_apart(cx, account.as_jid(), contact.as_jid()) {
+            continue;
+        }
+        let id = cx.random_hex(8);
+        let kind = StanzaKind::Presence(PresenceType::Subscribe);
+        let request = Stanza::new(kind, account.clone().into(), Some(contact.clone().into()));
+        let _ = cx.send_out(&request.with_id(Some(id)));
+    }
 }
 
 /// One serialisation for all, `to` as it was sent.

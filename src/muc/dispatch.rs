@@ -158,10 +158,13 @@ impl Muc {
         result
     }
 
-    /// Only sessions of this server take seats, and each only so many.
+    /// A session of this server may take so many seats. What those at other servers may is bounded
+    /// by the rooms: by their number, their occupants, and the seats of each (join.rs).
     fn check_visits(&self, cx: &Cx, origin: Target) -> Result<(), StanzaError> {
-        let Target::Local(session) = origin else {
-            return Err(not_in_room());
+        let session = match origin {
+            Target::Local(session) => session,
+            Target::Remote => return Ok(()),
+            Target::Routed => return Err(not_in_room()),
         };
         let max = cx.config.limits.rooms_per_session;
         let count = self.visits.get(&session).map_or(0, |visits| visits.rooms.len());

@@ -53,6 +53,7 @@ impl Room {
         self.check_nick_free(&nick, &join.account)?; // §7.2.8
         self.check_not_reserved(&nick, &join.account)?; // §7.2.8
         self.check_capacity(cx, &nick, &join.account)?; // §7.2.9
+        self.check_sessions(cx, &nick)?; // limits.sessions_per_account
         if self.occupants_count() == 0 {
             self.recall(cx)?;
         }
@@ -114,6 +115,13 @@ impl Room {
             return Ok(());
         }
         Err(StanzaError::new(Condition::ServiceUnavailable).with_type(ErrorType::Wait))
+    }
+
+    /// Accounts here have no more sessions anyway; those elsewhere may have as many as they like.
+    fn check_sessions(&self, cx: &Cx, nick: &str) -> Result<(), Condition> {
+        let max = cx.config.limits.sessions_per_account;
+        let count = self.occupant_like(nick).map_or(0, |occupant| occupant.seats.len());
+        if max > 0 && count >= max { Err(Condition::ResourceConstraint) } else { Ok(()) }
     }
 
     /// The newcomer is let in: it hears of all others, itself, the past and the subject; then the

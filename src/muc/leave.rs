@@ -7,7 +7,7 @@ use super::room::Room;
 use crate::cx::Cx;
 use crate::outbound::Envelope;
 use crate::xml::Element;
-use crate::xmpp::{Condition, Jid, PresenceType, Stanza, ns};
+use crate::xmpp::{BareJid, Condition, Jid, PresenceType, Stanza, StanzaError, StanzaKind, ns};
 
 /// What an occupant that is gone for the room is told, and the others of it.
 const GONE: PresenceType = PresenceType::Unavailable;
@@ -34,6 +34,14 @@ pub fn means_gone(stanza: &Stanza) -> bool {
                 | Condition::JidMalformed
         )
     )
+}
+
+/// What comes back from somebody at another server to whom there is no way any more: who has missed
+/// something of the room is out of it.
+pub fn unreachable(session_jid: &Jid, room: &BareJid) -> Stanza {
+    let kind = StanzaKind::Presence(PresenceType::Error);
+    let error = StanzaError::new(Condition::RemoteServerTimeout);
+    Stanza::new(kind, session_jid.clone(), Some(room.clone().into())).with_child(error.to_element())
 }
 
 impl Room {
@@ -109,7 +117,7 @@ impl Room {
                 .with_child(destroy.clone())
                 .with_child(item.clone())
                 .with_child(presence::status(110));
-            let kind = crate::xmpp::StanzaKind::Presence(GONE);
+            let kind = StanzaKind::Presence(GONE);
             let farewell = Stanza::new(kind, occupant.jid.clone(), None)
                 .with_child(presence::occupant_id(&occupant))
                 .with_child(x);

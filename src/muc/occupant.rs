@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::leave;
 use super::presence::{self, Notice};
 use crate::cx::Cx;
 use crate::ids::Target;
@@ -31,6 +32,8 @@ pub struct Seat {
     pub jid: Jid,
     /// How to reach it.
     pub target: Target,
+    /// Of somebody at another server: the room, from whose domain the way leads there.
+    room: Option<BareJid>,
     /// ` to='…'`, escaped once.
     pub to: Bytes,
     /// Its latest presence.
@@ -45,17 +48,33 @@ pub struct Seat {
 
 impl Seat {
     /// A seat; its presence is set when it is taken.
-    pub fn new(number: u64, jid: Jid, target: Target, payload: Payload, updated: u64) -> Self {
-        let to = to_attribute(&jid);
-        let (heard, wants_versions) = (number, false);
-        Self { number, jid, target, to, payload, updated, heard, wants_versions }
+    pub fn new(number: u64, room: &BareJid, jid: Jid, target: Target, payload: Payload) -> Self {
+        Self {
+            number,
+            target,
+            room: (target == Target::Remote).then(|| room.clone()),
+            to: to_attribute(&jid),
+            jid,
+            payload,
+            updated: number,
+            heard: number,
+            wants_versions: false,
+        }
     }
 
     /// Sends a stanza that was serialised for an audience.
     pub fn push(&self, cx: &mut Cx, envelope: &Envelope) {
         match self.target {
             Target::Local(session) => cx.out.push_envelope(session, envelope, &self.to),
-            // Only sessions of this server take a seat (join.rs).
+            Target::Remote => {
+                let Some(room) = &self.room else { return };
+                let theirs = self.jid.domain();
+                if cx.push_out(room.domain(), theirs, envelope, &self.to).is_err() {
+                    cx.out.stanzas_dropped += 1;
+                    cx.route(leave::unreachable(&self.jid, room));
+                }
+            }
+            // What the server causes itself takes no seat (dispatch.rs).
             Target::Routed => {}
         }
     }

@@ -287,8 +287,9 @@ impl Room {
     /// Gives a session a seat of an occupant.
     pub fn add_seat(&mut self, key: u64, jid: &Jid, target: Target, payload: Payload) {
         let count = self.next_count();
+        let room = self.jid.clone();
         let occupant = self.occupant_mut(key).expect("the occupant was found or added just now");
-        occupant.seats.push(Seat::new(count, jid.clone(), target, payload, count));
+        occupant.seats.push(Seat::new(count, &room, jid.clone(), target, payload));
         self.seats.insert(jid.clone(), key);
         if let Target::Local(session) = target {
             self.entered.push((session, jid.clone()));

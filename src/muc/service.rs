@@ -65,7 +65,7 @@ impl Muc {
         let is_admin = cx.config.is_admin(from.bare_str());
         let may = match cx.config.rooms.create {
             RoomCreators::Anyone => true,
-            RoomCreators::Local => is_admin || cx.config.is_account_domain(from.domain()),
+            RoomCreators::Local => is_admin || cx.config.is_home_domain(from.domain()),
             RoomCreators::Admins => is_admin,
         };
         if !may {

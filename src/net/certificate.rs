@@ -68,6 +68,9 @@ fn tell(config: &Config, chain_file: &Path, identity: &Identity, now: Now) {
     } else if facts.not_after_ms - now.unix_ms < EXPIRY_WARNING_MS {
         log::warn!("the certificate {file} expires in less than 14 days");
     }
+    if config.component.is_some() {
+        return; // Clients connect to the other server.
+    }
     for domain in &config.domains {
         if domain.as_str().is_ascii() && !facts.names(domain.as_str()) {
             let domain = domain.as_str();

@@ -1,4 +1,4 @@
-//! One client connection as the reactor sees it: its transport, what the socket is known to be
+//! One connection as the reactor sees it: its transport, what the socket is known to be
 //! ready for, in which of the reactor's queues it stands, and how far its end has come.
 //!
 //! The end: what waits is written, then (TLS) `close_notify`, then FIN; then the input is read and
@@ -7,8 +7,6 @@
 
 use std::io;
 use std::net::IpAddr;
-
-use mio::net::TcpStream;
 
 use super::tls::Identities;
 use super::transport::{Outlook, Progress, Received, Scratch, Transport};
@@ -32,7 +30,7 @@ enum Phase {
 pub struct Connection {
     /// Its handle.
     pub id: ConnId,
-    /// Where it comes from.
+    /// Where the peer is.
     pub address: IpAddr,
     /// The socket and TLS.
     pub transport: Transport,
@@ -56,12 +54,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub fn new(id: ConnId, address: IpAddr, stream: TcpStream, direct_tls: bool) -> Self {
+    /// A connection that was just accepted, or made.
+    pub fn new(id: ConnId, address: IpAddr, transport: Transport) -> Self {
         Self {
             id,
             address,
-            transport: Transport::new(stream, direct_tls),
+            transport,
             is_readable: false,
             is_writable: true,
             is_failed: false,

@@ -2,19 +2,29 @@
 //! the echo of the reactor's own tests; the dispatch is static. It is no second description of the
 //! core: the meaning of each call is written at `Server`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::certs::trust::Trust;
 use crate::config::Config;
 use crate::cx::{Action, Now};
-use crate::ids::ConnId;
+use crate::ids::{ConnId, Door, SessionId};
 use crate::outbound::Outbox;
 use crate::server::{ReadWish, Server};
 use crate::stream::c2s::TlsInfo;
 
 /// See the methods of [`Server`] by the same names.
 pub trait Core {
-    fn handle_accept(&mut self, now: Now, conn: ConnId, from: IpAddr, direct_tls: bool) -> bool;
+    fn handle_accept(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        door: Door,
+        from: IpAddr,
+        direct_tls: bool,
+    ) -> bool;
+    fn handle_connected(&mut self, now: Now, link: SessionId, conn: Result<ConnId, String>);
+    fn handle_dns(&mut self, now: Now, server: SocketAddr, packet: Result<&[u8], ()>);
     fn handle_tls(&mut self, now: Now, conn: ConnId, tls: TlsInfo);
     fn handle_input(&mut self, now: Now, conn: ConnId, bytes: &[u8]);
     fn handle_end(&mut self, now: Now, conn: ConnId);
@@ -22,6 +32,8 @@ pub trait Core {
     fn handle_timeout(&mut self, now: Now);
     fn handle_control(&mut self, now: Now, request: &str) -> String;
     fn handle_reload(&mut self, now: Now, config: Rc<Config>);
+    fn handle_resolver(&mut self, now: Now, resolv_conf: &str, hosts: &str);
+    fn handle_trust(&mut self, now: Now, trust: Rc<Trust>);
     fn handle_shutdown(&mut self, now: Now, reason: &str);
     fn read_wish(&self, conn: ConnId) -> ReadWish;
     fn is_congested(&self) -> bool;
@@ -36,8 +48,26 @@ pub trait Core {
 }
 
 impl Core for Server {
-    fn handle_accept(&mut self, now: Now, conn: ConnId, from: IpAddr, direct_tls: bool) -> bool {
-        self.handle_accept(now, conn, from, direct_tls)
+    fn handle_accept(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        door: Door,
+        from: IpAddr,
+        direct_tls: bool,
+    ) -> bool {
+        match door {
+            Door::Clients => self.handle_accept(now, conn, from, direct_tls),
+            Door::Servers | Door::Components => {
+                self.handle_accept_link(now, conn, door, from, direct_tls)
+            }
+        }
+    }
+    fn handle_connected(&mut self, now: Now, link: SessionId, conn: Result<ConnId, String>) {
+        self.handle_connected(now, link, conn);
+    }
+    fn handle_dns(&mut self, now: Now, server: SocketAddr, packet: Result<&[u8], ()>) {
+        self.handle_dns(now, server, packet);
     }
     fn handle_tls(&mut self, now: Now, conn: ConnId, tls: TlsInfo) {
         self.handle_tls(now, conn, tls);
@@ -59,6 +89,12 @@ impl Core for Server {
     }
     fn handle_reload(&mut self, now: Now, config: Rc<Config>) {
         self.handle_reload(now, config);
+    }
+    fn handle_resolver(&mut self, now: Now, resolv_conf: &str, hosts: &str) {
+        self.handle_resolver(now, resolv_conf, hosts);
+    }
+    fn handle_trust(&mut self, now: Now, trust: Rc<Trust>) {
+        self.handle_trust(now, trust);
     }
     fn handle_shutdown(&mut self, now: Now, reason: &str) {
         self.handle_shutdown(now, reason);

@@ -1,5 +1,5 @@
-//! The sockets that clients connect to, and when to accept: not while the process has no file
-//! descriptors left, and never more than a budget per turn.
+//! The sockets that clients, servers and components connect to, and when to accept: not while the
+//! process has no file descriptors left, and never more than a budget per turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,16 +9,56 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
+use crate::ids::Door;
 
 /// Connections that the kernel queues while we do not accept.
 const BACKLOG: i32 = 1024;
 /// How long accepting pauses when there are no file descriptors left, unless one becomes free.
 const PAUSE_MS: u64 = 1000;
 
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    address: SocketAddr,
+    door: Door,
+    direct_tls: bool,
+    /// Where the configuration says so.
+    key: &'static str,
+}
+
+/// The addresses to listen on. A component of another server has none for clients and servers: they
+/// connect to that one.
+pub fn doors(config: &Config) -> Vec<Wanted> {
+    let lists: [(&[SocketAddr], _, _, _); 4] = [
+        (&config.c2s.listen, Door::Clients, false, "c2s.listen"),
+        (&config.c2s.listen_tls, Door::Clients, true, "c2s.listen_tls"),
+        (&config.s2s.listen, Door::Servers, false, "s2s.listen"),
+        (&config.s2s.listen_tls, Door::Servers, true, "s2s.listen_tls"),
+    ];
+    let mut doors = Vec::new();
+    for (addresses, door, direct_tls, key) in lists {
+        if config.component.is_none() {
+            let wanted = |&address| Wanted { address, door, direct_tls, key };
+            doors.extend(addresses.iter().map(wanted));
+        }
+    }
+    for component in &config.components {
+        let (address, door, key) = (component.listen, Door::Components, "components[].listen");
+        let wanted = Wanted { address, door, direct_tls: false, key };
+        // Components may share an address.
+        if !doors.contains(&wanted) {
+            doors.push(wanted);
+        }
+    }
+    doors
+}
+
 /// One bound address.
 pub struct Listener {
     socket: TcpListener,
-    /// Clients begin with TLS (XEP-0368).
+    /// Whom it is for.
+    pub door: Door,
+    /// They begin with TLS (XEP-0368).
     pub direct_tls: bool,
     /// Sticky: set by an edge, cleared by `WouldBlock`.
     pub is_ready: bool,
@@ -26,11 +66,11 @@ pub struct Listener {
 
 /// What an accept brought.
 pub enum Accepted {
-    /// A client.
-    Client(TcpStream, SocketAddr),
+    /// A connection.
+    Peer(TcpStream, SocketAddr),
     /// The queue is empty: wait for an edge.
     Nobody,
-    /// A client that was gone before it was accepted: the next one, please.
+    /// One that was gone before it was accepted: the next one, please.
     Gone,
     /// No file descriptors are left, or something as bad.
     Exhausted(io::Error),
@@ -41,22 +81,21 @@ impl Listener {
     pub fn bind_all(config: &Config) -> Result<Vec<Self>, String> {
         let mut listeners = Vec::new();
         let mut missing = Vec::new();
-        let clear = config.c2s.listen.iter().map(|address| (*address, false));
-        let direct = config.c2s.listen_tls.iter().map(|address| (*address, true));
-        for (address, direct_tls) in clear.chain(direct) {
+        for wanted in doors(config) {
+            let Wanted { address, door, direct_tls, .. } = wanted;
             match bind(address) {
-                Ok(socket) => listeners.push(Self { socket, direct_tls, is_ready: false }),
-                Err(error) if is_no_ipv6(address, &error) => missing.push((address, error)),
-                Err(error) => return Err(complaint(address, direct_tls, &error)),
+                Ok(socket) => listeners.push(Self { socket, door, direct_tls, is_ready: false }),
+                Err(error) if is_no_ipv6(address, &error) => missing.push((wanted, error)),
+                Err(error) => return Err(complaint(wanted, &error)),
             }
         }
-        if listeners.is_empty() {
+        if listeners.is_empty() && config.component.is_none() {
             return Err(match missing.first() {
-                Some((address, error)) => complaint(*address, false, error),
+                Some((wanted, error)) => complaint(*wanted, error),
                 None => "there is nothing to listen on: set c2s.listen".to_owned(),
             });
         }
-        for (address, error) in missing {
+        for (Wanted { address, .. }, error) in missing {
             log::warn!("not listening on {address}: this machine has no IPv6 ({error})");
         }
         Ok(listeners)
@@ -72,10 +111,10 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts one client.
+    /// Accepts one connection.
     pub fn accept(&mut self) -> Accepted {
         match self.socket.accept() {
-            Ok((stream, address)) => Accepted::Client(stream, address),
+            Ok((stream, address)) => Accepted::Peer(stream, address),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_ready = false;
                 Accepted::Nobody
@@ -107,7 +146,7 @@ fn is_no_ipv6(address: SocketAddr, error: &io::Error) -> bool {
 }
 
 /// No file descriptors, no memory, or an error that accept(2) does not know. The others are about
-/// one client that is gone, or whose network is ("Error handling" there).
+/// one peer that is gone, or whose network is ("Error handling" there).
 pub fn is_exhaustion(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     !matches!(
@@ -122,8 +161,7 @@ pub fn is_exhaustion(error: &io::Error) -> bool {
     )
 }
 
-fn complaint(address: SocketAddr, direct_tls: bool, error: &io::Error) -> String {
-    let key = if direct_tls { "c2s.listen_tls" } else { "c2s.listen" };
+fn complaint(Wanted { address, key, .. }: Wanted, error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there: stop it, or change",
         io::ErrorKind::PermissionDenied => "not allowed: use a port above 1023 in",
@@ -180,6 +218,8 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Attached, Component, S2s};
+    use crate::xmpp::BareJid;
 
     #[test]
     fn exhaustion_pauses_and_is_told_once() {
@@ -223,8 +263,38 @@ mod tests {
         config.c2s.listen = vec![first.local_addr().expect("bound")];
         let Err(error) = Listener::bind_all(&config) else { panic!("bound twice") };
         assert!(error.contains(&config.c2s.listen[0].to_string()), "{error}");
-        assert!(error.contains("change c2s.listen"), "{error}");
-        config.c2s.listen = Vec::new();
-        assert!(Listener::bind_all(&config).is_err());
+        assert!(error.ends_with("change c2s.listen"), "{error}");
+        config.s2s.listen_tls = std::mem::take(&mut config.c2s.listen);
+        let Err(error) = Listener::bind_all(&config) else { panic!("bound twice") };
+        assert!(error.ends_with("change s2s.listen_tls"), "{error}");
+        config.s2s = S2s { listen: Vec::new(), ..S2s::default() };
+        let Err(error) = Listener::bind_all(&config) else { panic!("nothing to bind") };
+        assert!(error.ends_with("set c2s.listen"), "{error}");
+    }
+
+    #[test]
+    fn whom_the_doors_are_for() {
+        let component = |domain, listen: &str| Attached {
+            domain: BareJid::parse(domain).expect("a domain"),
+            secret: "known to both".to_owned(),
+            listen: listen.parse().expect("an address"),
+        };
+        let components = vec![
+            component("irc.localhost", "127.0.0.1:5347"),
+            component("sms.localhost", "127.0.0.1:5347"),
+            component("bot.localhost", "127.0.0.1:5348"),
+        ];
+        let mut config = Config { components, ..Config::default() };
+        let keys = |config: &Config| doors(config).iter().map(|own| own.key).collect::<Vec<_>>();
+        let shared = "components[].listen";
+        assert_eq!(keys(&config), ["c2s.listen", "c2s.listen", "s2s.listen", shared, shared]);
+        config.component = Some(Component {
+            server: "127.0.0.1:5347".to_owned(),
+            domain: BareJid::parse("rooms.localhost").expect("a domain"),
+            secret: "known to both".to_owned(),
+        });
+        config.components.clear();
+        assert_eq!(keys(&config), [""; 0]);
+        assert!(Listener::bind_all(&config).is_ok_and(|listeners| listeners.is_empty()));
     }
 }

@@ -19,8 +19,11 @@ use super::clock::Clock;
 use super::connection::Connection;
 use super::control::Control;
 use super::core::Core;
-use super::listener::{Gate, Listener};
+use super::dial::Attempt;
+use super::listener::{self, Gate, Listener};
+use super::names;
 use super::notify;
+use super::resolver::Questions;
 use super::signals::{SignalSource, Wish};
 use super::tls::Identities;
 use super::transport::Scratch;
@@ -44,6 +47,10 @@ pub enum Source {
     Listener(usize),
     /// A client of the control socket.
     ControlClient(usize),
+    /// An attempt to connect.
+    Attempt(usize),
+    /// A question to a name server.
+    Question(usize),
     /// The control socket.
     Control,
     /// Signals.
@@ -57,8 +64,10 @@ impl Source {
             Self::Connection(index) => index << 3,
             Self::Listener(index) => index << 3 | 1,
             Self::ControlClient(index) => index << 3 | 2,
-            Self::Control => 3,
-            Self::Signals => 4,
+            Self::Attempt(index) => index << 3 | 3,
+            Self::Question(index) => index << 3 | 4,
+            Self::Control => 5,
+            Self::Signals => 6,
         })
     }
 
@@ -68,7 +77,9 @@ impl Source {
             0 => Self::Connection(index),
             1 => Self::Listener(index),
             2 => Self::ControlClient(index),
-            3 => Self::Control,
+            3 => Self::Attempt(index),
+            4 => Self::Question(index),
+            5 => Self::Control,
             _ => Self::Signals,
         }
     }
@@ -85,11 +96,14 @@ pub struct Reactor<C> {
     pub config: Rc<Config>,
     /// For connections whose handshake is to come.
     pub identities: Identities,
-    pub listeners: Vec<Listener>,
+    /// A place is not used again: an event never means another listener.
+    pub listeners: Vec<Option<Listener>>,
     pub gate: Gate,
     pub control: Option<Control>,
     pub signals: Option<SignalSource>,
     pub connections: Slab<Connection>,
+    pub attempts: Slab<Attempt>,
+    pub questions: Questions,
     /// Of the last connection.
     pub generation: u32,
     /// Connections for step 5, in the order they came; each once (`is_runnable`).
@@ -131,6 +145,8 @@ impl<C: Core> Reactor<C> {
             control: None,
             signals: None,
             connections: Slab::new(),
+            attempts: Slab::new(),
+            questions: Questions::default(),
             generation: 0,
             runnable: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -196,7 +212,7 @@ impl<C: Core> Reactor<C> {
 
     /// How long nothing is to be done; `None`: until an event.
     fn sleep(&mut self) -> Option<Duration> {
-        let has_accepts = self.listeners.iter().any(|listener| listener.is_ready);
+        let has_accepts = self.listeners.iter().flatten().any(|listener| listener.is_ready);
         let (_, now_ms) = self.clock.end_turn();
         if !self.runnable.is_empty()
             || !self.dirty.is_empty()
@@ -211,6 +227,7 @@ impl<C: Core> Reactor<C> {
             self.timers.peek().map(|Reverse((due_ms, _))| *due_ms),
             self.gate.next_due_ms().filter(|_| has_accepts),
             self.control.as_ref().and_then(Control::next_due_ms),
+            self.questions.next_due_ms(),
         ];
         let next_ms = due_ms.into_iter().flatten().min()?;
         Some(Duration::from_millis(next_ms.saturating_sub(now_ms)))
@@ -221,11 +238,13 @@ impl<C: Core> Reactor<C> {
             match Source::of(event.token()) {
                 Source::Connection(index) => self.handle_edge(index, event),
                 Source::Listener(index) => {
-                    if let Some(listener) = self.listeners.get_mut(index) {
+                    if let Some(Some(listener)) = self.listeners.get_mut(index) {
                         listener.is_ready = true;
                     }
                 }
                 Source::ControlClient(index) => self.handle_request(now, index),
+                Source::Attempt(index) => self.handle_attempt(now, index),
+                Source::Question(index) => self.handle_answer(now, index),
                 Source::Control => {
                     if let Some(control) = &mut self.control {
                         control.handle_ready();
@@ -279,8 +298,12 @@ impl<C: Core> Reactor<C> {
             Ok(identities) => self.identities = identities,
             Err(error) => log::error!("the old certificate stays in force: {error}"),
         }
-        let (old, new) = (&self.config.c2s, &config.c2s);
-        if old.listen != new.listen || old.listen_tls != new.listen_tls {
+        match names::authorities(&config) {
+            Ok(trust) => self.core.handle_trust(now, trust),
+            Err(error) => log::error!("the old authorities stay in force: {error}"),
+        }
+        names::tell_resolver(&mut self.core, now, &config);
+        if listener::doors(&self.config) != listener::doors(&config) {
             log::warn!("other addresses to listen on take effect at the next start");
         }
         self.config = Rc::clone(&config);

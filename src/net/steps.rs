@@ -16,12 +16,12 @@ use super::core::Core;
 use super::listener::Accepted;
 use super::notify;
 use super::reactor::{Reactor, Source};
-use super::transport::{Outlook, Progress};
+use super::transport::{Outlook, Progress, Transport};
 use crate::cx::{Action, Now};
-use crate::ids::ConnId;
+use crate::ids::{ConnId, Door};
 use crate::server::ReadWish;
 
-/// Clients accepted per turn.
+/// Connections accepted per turn.
 const ACCEPTS_MAX: usize = 64;
 /// Connections read per turn.
 const READS_MAX: usize = 256;
@@ -36,7 +36,7 @@ const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl<C: Core> Reactor<C> {
     /// A connection that is not dead.
-    fn live(&mut self, id: ConnId) -> Option<&mut Connection> {
+    pub fn live(&mut self, id: ConnId) -> Option<&mut Connection> {
         let conn = self.connections.get_mut(id.index as usize)?;
         (conn.id == id && !conn.is_dead()).then_some(conn)
     }
@@ -68,6 +68,7 @@ impl<C: Core> Reactor<C> {
                 self.mark_runnable(id);
             }
         }
+        self.expire_questions(now);
     }
 
     /// Step 4: accepts up to a budget, shared by the listeners.
@@ -76,14 +77,14 @@ impl<C: Core> Reactor<C> {
         let share = ACCEPTS_MAX.div_ceil(self.listeners.len().max(1));
         for index in 0..self.listeners.len() {
             for _ in 0..share {
-                let listener = &mut self.listeners[index];
+                let Some(listener) = &mut self.listeners[index] else { break };
                 if !listener.is_ready || !self.gate.is_open(now.mono_ms) {
                     break;
                 }
-                let direct_tls = listener.direct_tls;
+                let (door, direct_tls) = (listener.door, listener.direct_tls);
                 match listener.accept() {
-                    Accepted::Client(stream, address) => {
-                        self.admit(now, stream, address, direct_tls);
+                    Accepted::Peer(stream, address) => {
+                        self.admit(now, stream, address, door, direct_tls);
                     }
                     Accepted::Nobody => self.gate.handle_empty(),
                     Accepted::Gone => {}
@@ -98,25 +99,43 @@ impl<C: Core> Reactor<C> {
         }
     }
 
-    fn admit(&mut self, now: Now, stream: TcpStream, address: SocketAddr, direct_tls: bool) {
-        let entry = self.connections.vacant_entry();
-        let Ok(index) = u32::try_from(entry.key()) else { return };
-        self.generation = self.generation.wrapping_add(1);
-        let id = ConnId { index, generation: self.generation };
-        if !self.core.handle_accept(now, id, address.ip(), direct_tls) {
+    fn admit(
+        &mut self,
+        now: Now,
+        stream: TcpStream,
+        address: SocketAddr,
+        door: Door,
+        direct_tls: bool,
+    ) {
+        let Some(id) = self.next_id() else { return };
+        if !self.core.handle_accept(now, id, door, address.ip(), direct_tls) {
             log::debug!("refused {address}");
             return;
         }
         log::debug!("{id:?} accepted from {address}");
-        let conn = entry.insert(Connection::new(id, address.ip(), stream, direct_tls));
+        self.take_in(id, address, Transport::new(stream, door, direct_tls));
+        self.schedule(id);
+    }
+
+    /// The handle of the next connection to be taken in.
+    pub fn next_id(&mut self) -> Option<ConnId> {
+        let index = u32::try_from(self.connections.vacant_key()).ok()?;
+        self.generation = self.generation.wrapping_add(1);
+        Some(ConnId { index, generation: self.generation })
+    }
+
+    /// A new connection has its place, and is watched.
+    pub fn take_in(&mut self, id: ConnId, address: SocketAddr, transport: Transport) {
+        let entry = self.connections.vacant_entry();
+        assert_eq!(entry.key(), entry_index(id), "the handle is of the next connection");
+        let conn = entry.insert(Connection::new(id, address.ip(), transport));
         let socket = conn.transport.socket();
         // It only costs latency when this fails.
         let _ = socket.set_nodelay(true);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Connection(entry_index(id)).token();
-        match self.poll.registry().register(socket, token, interest) {
-            Ok(()) => self.schedule(id),
-            Err(error) => self.kill(id, &error.to_string()),
+        if let Err(error) = self.poll.registry().register(socket, token, interest) {
+            self.kill(id, &error.to_string());
         }
     }
 
@@ -147,7 +166,7 @@ impl<C: Core> Reactor<C> {
 
     /// Puts a connection where its wish belongs: to the runnable ones, on a timer, or
     /// nowhere.
-    fn schedule(&mut self, id: ConnId) {
+    pub fn schedule(&mut self, id: ConnId) {
         let wish = self.wish(id);
         let Some(conn) = self.live(id) else { return };
         let is_lost = conn.is_failed && wish != ReadWish::Pending;
@@ -249,10 +268,23 @@ impl<C: Core> Reactor<C> {
                 Action::Abort(id) => self.kill(id, "aborted"),
                 Action::CloseListeners => {
                     notify::stopping();
-                    self.listeners.clear();
+                    self.close_doors(&[Door::Clients, Door::Components]);
                 }
+                Action::CloseServerListeners => self.close_doors(&[Door::Servers]),
+                Action::Connect { link, address } => self.connect(now, link, address),
+                Action::Disconnect(link) => self.disconnect(link),
+                Action::StartTls { conn, ours, domain, is_direct } => {
+                    self.start_tls(conn, &ours, &domain, is_direct);
+                }
+                Action::AskDns(transmit) => self.ask_dns(now, transmit),
                 Action::Exit(code) => self.exit_code = Some(code),
             }
+        }
+    }
+
+    fn close_doors(&mut self, doors: &[Door]) {
+        for place in &mut self.listeners {
+            place.take_if(|listener| doors.contains(&listener.door));
         }
     }
 
@@ -342,7 +374,7 @@ impl<C: Core> Reactor<C> {
         }
     }
 
-    fn mark_dirty(&mut self, id: ConnId) {
+    pub fn mark_dirty(&mut self, id: ConnId) {
         if let Some(conn) = self.live(id)
             && !std::mem::replace(&mut conn.is_dirty, true)
         {
@@ -359,7 +391,7 @@ impl<C: Core> Reactor<C> {
     }
 
     /// The connection is no good any more: nothing is read or written, and step 10 reaps it.
-    fn kill(&mut self, id: ConnId, reason: &str) {
+    pub fn kill(&mut self, id: ConnId, reason: &str) {
         if let Some(conn) = self.live(id)
             && conn.die()
         {

@@ -4,6 +4,9 @@
 
 mod clear;
 mod control;
+mod dial;
+mod doors;
 mod echo;
 mod limits;
+mod resolver;
 mod tls;

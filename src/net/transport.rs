@@ -11,10 +11,11 @@ use std::net::Shutdown;
 use std::rc::Rc;
 
 use mio::net::TcpStream;
-use rustls::ServerConnection;
 use rustls::server::{AcceptedAlert, Acceptor};
+use rustls::{ClientConnection, Connection};
 
 use super::tls::{Identities, Identity};
+use crate::ids::Door;
 use crate::outbound::Outbox;
 use crate::stream::c2s::TlsInfo;
 
@@ -24,8 +25,8 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that may wait inside rustls.
 const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that a client may send before its handshake is done; a ClientHello with post-quantum keys
-/// has about 2 KiB, and rustls alone would collect 64 KiB.
+/// Bytes that a peer may send before the handshake is done; a ClientHello with post-quantum keys
+/// has about 2 KiB, a long chain 10 KiB, and rustls alone would collect 64 KiB.
 const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 /// Slices of one write.
 const SLICES_MAX: usize = 64;
@@ -83,7 +84,7 @@ pub enum Progress {
 
 enum Layer {
     Plain,
-    /// TLS, before the name is known that the client wants.
+    /// TLS, before the name is known that the peer wants.
     Accepting(Box<Acceptor>),
     Tls(Box<Tls>),
 }
@@ -95,7 +96,7 @@ impl Layer {
 }
 
 struct Tls {
-    rustls: ServerConnection,
+    rustls: Connection,
     identity: Rc<Identity>,
     /// `close_notify` is queued.
     is_ended: bool,
@@ -105,15 +106,17 @@ struct Tls {
 pub struct Transport {
     stream: TcpStream,
     layer: Layer,
+    /// Whom TLS is for, when the peer begins it.
+    door: Door,
     /// Bytes that came before the handshake was done.
     handshake_bytes: usize,
 }
 
 impl Transport {
     /// A transport on a socket, with TLS from the first byte or without.
-    pub fn new(stream: TcpStream, direct_tls: bool) -> Self {
+    pub fn new(stream: TcpStream, door: Door, direct_tls: bool) -> Self {
         let layer = if direct_tls { Layer::accepting() } else { Layer::Plain };
-        Self { stream, layer, handshake_bytes: 0 }
+        Self { stream, layer, door, handshake_bytes: 0 }
     }
 
     /// The socket, to register it.
@@ -124,6 +127,11 @@ impl Transport {
     /// Switches to TLS: the next bytes are the ClientHello.
     pub fn start_tls(&mut self) {
         self.layer = Layer::accepting();
+    }
+
+    /// Switches to TLS, as the one who connected: the next bytes are our ClientHello.
+    pub fn begin_tls(&mut self, tls: ClientConnection, identity: Rc<Identity>) {
+        self.layer = Layer::Tls(Tls::new(tls.into(), identity));
     }
 
     /// True from the switch to TLS until its handshake is done.
@@ -207,11 +215,11 @@ impl Transport {
                         Ok(Some(accepted)) => {
                             let hello = accepted.client_hello();
                             let identity = Rc::clone(identities.pick(hello.server_name()));
-                            let config = identity.config.clone();
+                            let config = identity.accepting(self.door);
                             let rustls = accepted
                                 .into_connection(config)
                                 .map_err(|refusal| self.refuse(refusal))?;
-                            self.layer = Layer::Tls(Tls::new(rustls, identity));
+                            self.layer = Layer::Tls(Tls::new(rustls.into(), identity));
                         }
                         Err(refusal) => return Err(self.refuse(refusal)),
                     }
@@ -278,7 +286,7 @@ fn write_plain(stream: &mut TcpStream, outbox: &mut Outbox) -> io::Result<Progre
 }
 
 impl Tls {
-    fn new(mut rustls: ServerConnection, identity: Rc<Identity>) -> Box<Self> {
+    fn new(mut rustls: Connection, identity: Rc<Identity>) -> Box<Self> {
         rustls.set_buffer_limit(Some(TLS_BUFFER_BYTES_MAX));
         Box::new(Self { rustls, identity, is_ended: false })
     }

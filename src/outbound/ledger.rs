@@ -159,6 +159,11 @@ impl Ledger {
         }
     }
 
+    /// Stanzas that were acknowledged, or forgotten, modulo 2^32.
+    pub(super) fn settled(&self) -> u32 {
+        self.settled as u32
+    }
+
     /// The stanzas that are not acknowledged.
     pub(super) fn stanzas(&self) -> usize {
         self.places.len() + self.parked.len()
@@ -231,7 +236,6 @@ impl Ledger {
     }
 
     /// Begins as if so many stanzas had been acknowledged.
-    #[cfg(test)]
     pub(super) fn begin_at(&mut self, settled: u64) {
         self.settled = settled;
     }

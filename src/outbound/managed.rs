@@ -52,6 +52,15 @@ impl Outboxes {
         }
     }
 
+    /// The same for a stream between servers that goes on from an earlier one: so many of its
+    /// stanzas have been acknowledged (§5).
+    pub fn manage_from(&mut self, id: SessionId, acknowledged: u32) {
+        self.manage(id, 0);
+        if let Some(ledger) = self.get_mut(id).and_then(|outbox| outbox.ledger.as_mut()) {
+            ledger.begin_at(u64::from(acknowledged));
+        }
+    }
+
     /// The connection of a managed session is gone. False: it holds more than it may without one.
     pub fn detach(&mut self, id: SessionId) -> bool {
         let Some(outbox) = self.get_mut(id) else { return false };
@@ -154,6 +163,27 @@ impl Outboxes {
     /// Sessions without a connection that hold more than they may, since the last call.
     pub fn take_overflowed(&mut self) -> Vec<SessionId> {
         std::mem::take(&mut self.overflowed)
+    }
+
+    /// Moves stanzas from a queue that no connection empties to an outbox, the oldest first, as
+    /// long as less than `bytes_max` waits there. True when nothing is left.
+    pub fn forward(&mut self, queue: SessionId, to: SessionId, bytes_max: usize) -> bool {
+        loop {
+            match self.get(to) {
+                Some(outbox) if outbox.len < bytes_max && !outbox.sealed && !outbox.cut => {}
+                _ => return self.get(queue).is_none_or(Outbox::is_empty),
+            }
+            let Some(stanza) = self.get_mut(queue).and_then(Outbox::pop_stanza) else {
+                return true;
+            };
+            self.stanzas_forwarded += 1;
+            self.push_written(to, &stanza);
+        }
+    }
+
+    /// Takes the oldest stanza of a queue that no connection empties.
+    pub fn take_first(&mut self, queue: SessionId) -> Option<Bytes> {
+        self.get_mut(queue).and_then(Outbox::pop_stanza)
     }
 
     /// Something was put into a queue in this turn.

@@ -160,6 +160,8 @@ pub struct Outboxes {
     now_unix_ms: i64,
     /// Stanzas lost because their session was cut, over the server's life.
     pub stanzas_dropped: u64,
+    /// Stanzas moved from a queue to a stream with a server, over the server's life.
+    pub stanzas_forwarded: u64,
 }
 
 impl Outboxes {
@@ -179,6 +181,7 @@ impl Outboxes {
             overflowed: Vec::new(),
             now_unix_ms: 0,
             stanzas_dropped: 0,
+            stanzas_forwarded: 0,
         };
         outboxes.set_limit(outbox_bytes_max);
         outboxes

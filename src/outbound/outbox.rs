@@ -214,6 +214,16 @@ impl Outbox {
         self.ledger.as_ref().map_or(0, |ledger| ledger.stanzas())
     }
 
+    /// Stanzas that were acknowledged, modulo 2^32.
+    pub fn stanzas_acknowledged(&self) -> u32 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.settled())
+    }
+
+    /// True while it takes something.
+    pub fn is_taking(&self) -> bool {
+        !self.sealed && !self.cut
+    }
+
     /// Bytes that are kept: those that wait, and those that are not acknowledged.
     pub fn bytes_kept(&self) -> usize {
         self.len + self.ledger.as_ref().map_or(0, |ledger| ledger.bytes())
@@ -261,6 +271,16 @@ impl Outbox {
         if let Some(ledger) = &mut self.ledger {
             ledger.park(queue, self.taken, tainted_at);
         }
+    }
+
+    /// Takes the first stanza that waits, of a queue that no connection empties.
+    pub(super) fn pop_stanza(&mut self) -> Option<Bytes> {
+        let end = self.stanza_ends.pop_front()?;
+        self.close_chunk();
+        let len = (end - self.taken) as usize;
+        self.len -= len;
+        self.taken = end;
+        Some(ledger::take(&mut self.chunks, len))
     }
 
     /// The stanzas that the client may not have: those that it has not acknowledged, or, without

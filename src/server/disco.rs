@@ -103,6 +103,9 @@ fn answer_server(
                     .with_attr("name", "Rooms"),
             );
         }
+        for domain in cx.peers.component_domains() {
+            query.push(Element::new("item", ns::DISCO_ITEMS).with_attr("jid", domain));
+        }
         return Ok(Some(query));
     }
     Ok(None)

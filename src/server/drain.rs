@@ -7,6 +7,7 @@
 
 use crate::cx::{Action, Now};
 use crate::ids::SessionId;
+use crate::outbound::Outbox;
 use crate::timers::TimerKey;
 use crate::xmpp::StreamCondition;
 
@@ -25,8 +26,12 @@ enum Phase {
     Serving,
     /// The doors are closed; what was read before the signal is handled in this turn.
     FinishReading,
-    /// Every stream has its farewell; until all are closed, or this monotonic millisecond.
+    /// Every client has its farewell; until all are closed, or this monotonic millisecond.
     Clients(u64),
+    /// What servers and components are still to get, connecting to them included; until then.
+    Servers(u64),
+    /// Their streams have their farewell; until all are closed, or then.
+    ServersClose(u64),
     /// Over.
     Done,
 }
@@ -39,6 +44,9 @@ pub(super) struct Drain {
     ended_ms: u64,
     clients_closed: u64,
     clients_cut: u64,
+    servers_closed: usize,
+    /// Stanzas that had gone to servers and components before the shutdown began.
+    sent_before: u64,
     /// What had been dropped before the shutdown began.
     dropped_before: u64,
 }
@@ -49,13 +57,15 @@ impl Drain {
         self.phase != Phase::Serving
     }
 
-    /// True when the next step must not wait for an event; `is_empty`: no session is left.
-    pub(super) fn wants_turn(&self, is_empty: bool) -> bool {
-        match self.phase {
-            Phase::FinishReading => true,
-            Phase::Clients(_) => is_empty,
-            Phase::Serving | Phase::Done => false,
-        }
+    /// True once what was read before the signal is handled: from here on stanzas of servers are
+    /// not what they were (phase 2).
+    pub(super) fn is_past_reading(&self) -> bool {
+        !matches!(self.phase, Phase::Serving | Phase::FinishReading)
+    }
+
+    /// True once nothing new goes to servers any more.
+    pub(super) fn is_past_servers(&self) -> bool {
+        matches!(self.phase, Phase::ServersClose(_) | Phase::Done)
     }
 
     /// True when everything is counted: connections that close now were counted at the end.
@@ -82,9 +92,13 @@ impl Server {
                 self.drain.phase = Phase::FinishReading;
                 self.drain.began_ms = now.mono_ms;
                 self.drain.dropped_before = self.cx.out.stanzas_dropped;
+                self.drain.sent_before = self.cx.out.stanzas_forwarded;
                 self.cx.actions.push_back(Action::CloseListeners);
             }
-            Phase::FinishReading | Phase::Clients(_) => {
+            Phase::FinishReading
+            | Phase::Clients(_)
+            | Phase::Servers(_)
+            | Phase::ServersClose(_) => {
                 log::warn!("shutting down at once: {reason}");
                 self.finish_drain();
             }
@@ -103,11 +117,60 @@ impl Server {
             }
             Phase::Clients(deadline_ms) => {
                 if self.sessions.is_empty() || self.cx.now.mono_ms >= deadline_ms {
+                    let patience_ms = self.cx.config.shutdown.servers_ms;
+                    self.drain.phase = Phase::Servers(self.set_drain_timer(patience_ms));
+                    self.poll_drain();
+                }
+            }
+            Phase::Servers(deadline_ms) => {
+                if !self.servers_wait() || self.cx.now.mono_ms >= deadline_ms {
+                    self.close_servers();
+                    self.poll_drain();
+                }
+            }
+            Phase::ServersClose(deadline_ms) => {
+                if self.links.len() == 0 || self.cx.now.mono_ms >= deadline_ms {
                     self.finish_drain();
                 }
             }
             Phase::Serving | Phase::Done => {}
         }
+    }
+
+    /// True when the next step of the shutdown must not wait for an event.
+    pub(super) fn drain_wants_turn(&self) -> bool {
+        match self.drain.phase {
+            Phase::FinishReading => true,
+            Phase::Clients(_) => self.sessions.is_empty(),
+            Phase::Servers(_) => !self.servers_wait(),
+            Phase::ServersClose(_) => self.links.len() == 0,
+            Phase::Serving | Phase::Done => false,
+        }
+    }
+
+    /// A deadline of a phase that begins now: within that of the whole.
+    fn set_drain_timer(&mut self, patience_ms: u64) -> u64 {
+        let shutdown = &self.cx.config.shutdown;
+        let whole_ms = shutdown.total_ms.saturating_sub(shutdown.storage_ms);
+        let deadline_ms = (self.cx.now.mono_ms + patience_ms).min(self.drain.began_ms + whole_ms);
+        self.cx.timers.set(deadline_ms, TimerKey::Drain);
+        deadline_ms
+    }
+
+    /// Phase 6: what still waits for servers and components is dropped, and counted; their streams
+    /// get their end.
+    fn close_servers(&mut self) {
+        self.begin_chain();
+        self.drop_queues();
+        self.cx.out.stanzas_dropped += self.upstream_waiting() as u64;
+        self.cx.actions.push_back(Action::CloseServerListeners);
+        self.drain.servers_closed = self.links.len();
+        let patience_ms = self.cx.config.shutdown.servers_close_ms;
+        self.drain.phase = Phase::ServersClose(self.set_drain_timer(patience_ms));
+        for id in self.links.ids() {
+            self.end_link(id, Some(StreamCondition::SystemShutdown.into()));
+        }
+        self.finish_chain();
     }
 
     /// Phase 2: handles what was read before the signal. True when all of it is; congestion may
@@ -125,6 +188,9 @@ impl Server {
                 self.process(id);
             }
         }
+        for id in self.links.ids() {
+            self.process_link(id);
+        }
         true
     }
 
@@ -141,11 +207,8 @@ impl Server {
             self.end_stream(id, Some(StreamCondition::SystemShutdown.into()));
         }
         self.finish_chain();
-        let shutdown = &self.cx.config.shutdown;
-        let deadline_ms =
-            self.drain.began_ms + shutdown.total_ms.saturating_sub(shutdown.storage_ms);
-        self.drain.phase = Phase::Clients(deadline_ms);
-        self.cx.timers.set(deadline_ms, TimerKey::Drain);
+        let patience_ms = self.cx.config.shutdown.total_ms;
+        self.drain.phase = Phase::Clients(self.set_drain_timer(patience_ms));
     }
 
     /// Phases 7 and 8: the last commit, and the exit.
@@ -156,6 +219,12 @@ impl Server {
         for id in self.sessions.ids() {
             self.drain.count_closed(self.misses_something(id));
             self.redeliver(id);
+        }
+        for id in self.links.ids() {
+            // What is not acknowledged, where the other side does that, may not have arrived.
+            let not_there = |out: &Outbox| out.stanzas_waiting().max(out.stanzas_unacknowledged());
+            let count = self.cx.out.get(id).map_or(0, not_there);
+            self.cx.out.stanzas_dropped += count as u64;
         }
         self.finish_chain();
         self.commit(self.cx.now);
@@ -182,11 +251,14 @@ impl Server {
     pub fn summary(&self) -> String {
         let ms = self.drain.ended_ms.saturating_sub(self.drain.began_ms);
         format!(
-            "shutdown: {}.{} s, {} clients closed ({} cut), {} stanzas dropped",
+            "shutdown: {}.{} s, {} clients closed ({} cut), {} servers, {} stanzas sent to them, \
+             {} stanzas dropped",
             ms / 1000,
             ms % 1000 / 100,
             self.drain.clients_closed,
             self.drain.clients_cut,
+            self.drain.servers_closed,
+            self.cx.out.stanzas_forwarded - self.drain.sent_before,
             self.stanzas_dropped_in_drain()
         )
     }

@@ -24,6 +24,17 @@ pub fn stanza_of(
     full_jid: &Jid,
     lang: Option<&str>,
 ) -> Result<Edge, StreamError> {
+    let (kind, mut problem) = kind_of(&element)?;
+    check_from(&element, full_jid)?;
+    let to = element.attr("to").map(Jid::parse).transpose().unwrap_or_else(|_| {
+        problem = Some(Condition::JidMalformed);
+        None
+    });
+    Ok(finish(element, kind, stamp(kind, full_jid), to, lang, problem))
+}
+
+/// The kind of an element, or a stand-in and what is wrong. `Err`: it is no stanza.
+fn kind_of(element: &Element) -> Result<(StanzaKind, Option<Condition>), StreamError> {
     if element.ns != ns::CLIENT {
         return Err(StreamCondition::UnsupportedStanzaType.into());
     }
@@ -36,18 +47,22 @@ pub fn stanza_of(
         "iq" => iq_type(type_attr).map(StanzaKind::Iq).ok_or(StanzaKind::Iq(IqType::Get)),
         _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
     };
-    check_from(&element, full_jid)?;
-    let to = element.attr("to").map(Jid::parse);
-    let mut problem = None;
-    let kind = kind.unwrap_or_else(|stand_in| {
-        problem = Some(Condition::BadRequest);
-        stand_in
-    });
-    let to = to.transpose().unwrap_or_else(|_| {
-        problem = Some(Condition::JidMalformed);
-        None
-    });
-    let mut stanza = Stanza::new(kind, stamp(kind, full_jid), to);
+    Ok(match kind {
+        Ok(kind) => (kind, None),
+        Err(stand_in) => (stand_in, Some(Condition::BadRequest)),
+    })
+}
+
+/// The stanza, or what is wrong with it.
+fn finish(
+    element: Element,
+    kind: StanzaKind,
+    from: Jid,
+    to: Option<Jid>,
+    lang: Option<&str>,
+    mut problem: Option<Condition>,
+) -> Edge {
+    let mut stanza = Stanza::new(kind, from, to);
     stanza.id = element.attr("id").map(str::to_owned);
     // RFC 6120 §8.1.5: the stream's language, where the stanza has none.
     stanza.lang = element.lang().or(lang).map(str::to_owned);
@@ -59,20 +74,25 @@ pub fn stanza_of(
             problem = problem.or(Some(Condition::BadRequest));
         }
     }
-    Ok(match problem {
+    match problem {
         None => Edge::Stanza(stanza),
         Some(condition) => Edge::Refused(stanza, condition.into()),
-    })
+    }
 }
 
-/// A stanza that this server has written to a client, read again. `None`: it is none that can be
-/// given to anybody else.
+/// Makes a stanza of a first-level element from another server or a component, whose addresses are
+/// known.
+///
+/// `Err`: the stream ends (RFC 6120 §4.9.3.24).
+pub fn remote_stanza_of(element: Element, from: Jid, to: Jid) -> Result<Edge, StreamError> {
+    let (kind, problem) = kind_of(&element)?;
+    Ok(finish(element, kind, from, Some(to), None, problem))
+}
+
+/// A stanza that this server has written, read again. `None`: it is none that can be given to
+/// anybody else.
 pub fn written_stanza(element: Element) -> Option<Stanza> {
-    let kind = match &*element.name {
-        "message" => StanzaKind::Message(message_type(element.attr("type"))),
-        "iq" => StanzaKind::Iq(iq_type(element.attr("type"))?),
-        _ => return None,
-    };
+    let Ok((kind, None)) = kind_of(&element) else { return None };
     let from = Jid::parse(element.attr("from")?).ok()?;
     let to = Jid::parse(element.attr("to")?).ok()?;
     let mut stanza = Stanza::new(kind, from, Some(to));

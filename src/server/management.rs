@@ -432,25 +432,25 @@ impl Server {
 const UNEXPECTED: Condition = Condition::UnexpectedRequest;
 
 /// §6
-fn failed(condition: Condition) -> Element {
+pub(super) fn failed(condition: Condition) -> Element {
     let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
     Element::new("failed", ns::SM).with_child(condition)
 }
 
 /// `<a/>`
-fn answer(handled: u32) -> Element {
+pub(super) fn answer(handled: u32) -> Element {
     Element::new("a", ns::SM).with_attr("h", handled.to_string())
 }
 
 /// §6
-fn count_too_high(h: u32, TooHigh { sent }: TooHigh) -> Element {
+pub(super) fn count_too_high(h: u32, TooHigh { sent }: TooHigh) -> Element {
     Element::new("handled-count-too-high", ns::SM)
         .with_attr("h", h.to_string())
         .with_attr("send-count", sent.to_string())
 }
 
 /// The `h` of an element.
-fn count_of(element: &Element) -> Option<u32> {
+pub(super) fn count_of(element: &Element) -> Option<u32> {
     element.attr("h")?.trim().parse().ok()
 }
 

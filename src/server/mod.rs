@@ -13,39 +13,40 @@ mod drain;
 mod edge;
 mod inline;
 pub mod limits;
+mod links;
 mod management;
 mod router;
 mod session;
 mod streams;
+mod turn;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crate::certs::trust::Trust;
 use crate::config::Config;
 use crate::cx::{Action, Cx, Entropy, Now};
+use crate::dns::Resolver;
 use crate::ids::{ConnId, SessionId};
 use crate::im::Im;
 use crate::iq::{self, Scope};
 use crate::muc::Muc;
-use crate::outbound::{Outbox, Undelivered};
+use crate::outbound::Undelivered;
 use crate::storage::Storage;
 use crate::stream::c2s::{Negotiation, TlsInfo};
+use crate::stream::s2s::DIALBACK_SECRET;
 use crate::timers::TimerKey;
 use crate::xml::StreamParser;
-use crate::xmpp::{Jid, StreamCondition};
+use crate::xmpp::Jid;
 
 use door::Door;
 use drain::Drain;
 use limits::{AddressLimits, ByteBucket, Counted};
+use links::{Attachment, Links, Queues};
 use management::Expired;
 use router::Chain;
 use session::{Hold, Session, Sessions, xml_limits};
-
-/// How often a storage that lost a commit is probed.
-const STORAGE_PROBE_MS: u64 = 5_000;
-/// Time between two slices of what storage has to sweep.
-const SWEEP_PAUSE_MS: u64 = 50;
 
 /// Whether the server wants bytes of a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,12 @@ pub struct Residue {
     pub logins_awaited: usize,
     /// Joins that wait.
     pub joins_waiting: usize,
+    /// Streams with servers and components, and attempts to connect.
+    pub links: usize,
+    /// Queues for other servers, empty or not.
+    pub queues: usize,
+    /// Attempts to reach another server.
+    pub attempts: usize,
 }
 
 /// The server.
@@ -88,6 +95,11 @@ pub struct Server {
     im: Im,
     muc: Muc,
     addresses: AddressLimits,
+    /// Streams with servers and components, and what waits for them.
+    links: Links,
+    queues: Queues,
+    dns: Resolver,
+    attachment: Attachment,
     /// Sessions whose password is to be checked, in the order they asked.
     password_checks: VecDeque<SessionId>,
     /// Connections that have not logged in. Invariant: the sessions with `is_login_awaited`.
@@ -123,6 +135,7 @@ impl Server {
         cx.caps_ver = disco::server_info(&cx.config.contact).caps_ver().into();
         // Made now: a storage that later takes no writes must not keep anybody from logging in.
         let made = cx.storage.secret(crate::stream::UNKNOWN_USERS_SECRET, &mut *cx.entropy);
+        let made = made.and_then(|_| cx.storage.secret(DIALBACK_SECRET, &mut *cx.entropy));
         made.and_then(|_| cx.storage.commit())
             .map_err(|_| "the database takes no writes: is the disk full?".to_owned())?;
         let mut im = Im::new();
@@ -133,6 +146,10 @@ impl Server {
             im,
             muc: Muc::new(),
             addresses: AddressLimits::default(),
+            links: Links::default(),
+            queues: Queues::default(),
+            dns: Resolver::default(),
+            attachment: Attachment::default(),
             password_checks: VecDeque::new(),
             logins_awaited: 0,
             resumed: Vec::new(),
@@ -145,6 +162,10 @@ impl Server {
             drain: Drain::default(),
             commands: admin::Commands::default(),
         };
+        for component in &server.cx.config.components {
+            server.cx.peers.set_component(component.domain.as_str(), None);
+        }
+        server.begin_upstream();
         server.tell_of_removed();
         Ok(server)
     }
@@ -217,6 +238,10 @@ impl Server {
     /// The TLS handshake of a connection is done (direct TLS, or after STARTTLS).
     pub fn handle_tls(&mut self, now: Now, conn: ConnId, tls: TlsInfo) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.handle_link_tls(link, tls);
+            return;
+        }
         let Some(session) = self.session_at_mut(conn) else { return };
         if session.hold != Hold::Tls {
             return;
@@ -234,6 +259,10 @@ impl Server {
     /// Plaintext came (or none: see [`ReadWish::Pending`]). Takes all of it.
     pub fn handle_input(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.handle_link_input(link, bytes);
+            return;
+        }
         let Some(id) = self.sessions.at(conn) else { return };
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.hold == Hold::Ended {
@@ -251,6 +280,14 @@ impl Server {
     /// The peer has ended its direction (FIN, close_notify).
     pub fn handle_end(&mut self, now: Now, conn: ConnId) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.begin_chain();
+            self.keep_incoming(link);
+            if !self.cut_off_link(link) {
+                self.end_link(link, None);
+            }
+            self.finish_chain();
+        }
         if let Some(id) = self.sessions.at(conn) {
             self.begin_chain();
             if !self.cut_off(id, "ended without the end of the stream") {
@@ -264,6 +301,11 @@ impl Server {
     /// stays when it may be resumed; else what waits in its outbox goes elsewhere, or is lost.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId, reason: &str) {
         self.cx.now = now;
+        if let Some(link) = self.links.at(conn) {
+            self.begin_chain();
+            self.forget_link(link, reason);
+            self.finish_chain();
+        }
         let Some(id) = self.sessions.at(conn) else { return };
         self.begin_chain();
         if !self.detach(id, reason) {
@@ -295,6 +337,10 @@ impl Server {
         while let Some(key) = self.cx.timers.poll(now.mono_ms) {
             match key {
                 TimerKey::Session(id) => self.handle_session_timer(id),
+                TimerKey::Link(link) => self.handle_link_timer(link),
+                TimerKey::Queue(queue) => self.handle_queue_timer(queue),
+                TimerKey::Upstream => self.handle_upstream_timer(),
+                TimerKey::Dns => self.handle_dns_timer(),
                 TimerKey::Room(room) => {
                     self.begin_chain();
                     self.muc.handle_timer(&mut self.cx, room);
@@ -331,8 +377,18 @@ impl Server {
         }
     }
 
+    /// The authorities that certificates of servers are checked against, at the start and at a
+    /// reload.
+    pub fn handle_trust(&mut self, now: Now, trust: Rc<Trust>) {
+        self.cx.now = now;
+        self.cx.trust = trust;
+    }
+
     /// Whether to read a connection now.
     pub fn read_wish(&self, conn: ConnId) -> ReadWish {
+        if let Some(link) = self.links.at(conn) {
+            return self.link_read_wish(link);
+        }
         let session = self.sessions.at(conn).and_then(|id| self.sessions.get(id));
         let Some(session) = session else { return ReadWish::No };
         if session.hold != Hold::None {
@@ -362,7 +418,7 @@ impl Server {
 
     /// Monotonic milliseconds of the next deadline; now or earlier: do not sleep.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.password_checks.is_empty() || self.drain.wants_turn(self.sessions.is_empty()) {
+        if !self.password_checks.is_empty() || self.drain_wants_turn() || self.queues_want_turn() {
             return Some(self.cx.now.mono_ms);
         }
         let now_ms = self.cx.now.mono_ms;
@@ -376,76 +432,6 @@ impl Server {
         self.cx.actions.pop_front()
     }
 
-    /// The one storage commit of the turn, before anything of it is written. When it fails,
-    /// nothing that depended on it is seen by anybody: those bytes are taken back, and the
-    /// streams that they were for end.
-    pub fn commit(&mut self, now: Now) {
-        self.cx.now = now;
-        self.turn_wrote = false;
-        self.im.write_departures(&mut self.cx);
-        if !self.sweeps && self.cx.storage.has_waste() {
-            self.sweeps = true;
-            self.cx.timers.set(now.mono_ms + SWEEP_PAUSE_MS, TimerKey::Sweep);
-        }
-        if self.cx.storage.commit().is_ok() {
-            self.turn_redelivered.clear();
-            self.ask_acknowledgements();
-            self.cx.out.commit_turn();
-            return;
-        }
-        let lost = self.cx.out.roll_back_turn();
-        self.muc.handle_storage_lost(&mut self.cx);
-        self.im.handle_storage_lost(&mut self.cx);
-        self.begin_chain();
-        // All are told first, then they leave: none hears of another's going by what it was in
-        // this turn, a moderator perhaps.
-        for id in &lost {
-            // The end that one had is taken back with the rest; it gets another one.
-            self.say_end(*id, Some(StreamCondition::InternalServerError.into()));
-        }
-        for id in lost {
-            self.leave(id);
-            self.forget_if_detached(id);
-        }
-        self.redeliver_again();
-        self.finish_chain();
-        self.cx.out.commit_turn();
-        self.cx.timers.set(now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-    }
-
-    /// The next connection that has something to write and was not told of yet.
-    pub fn poll_dirty(&mut self) -> Option<ConnId> {
-        loop {
-            let id = self.cx.out.poll_dirty()?;
-            if let Some(conn) = self.sessions.get(id).and_then(|session| session.conn) {
-                return Some(conn);
-            }
-        }
-    }
-
-    /// The bytes that wait for a connection.
-    pub fn outbox(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        self.cx.out.get_mut(self.sessions.at(conn)?)
-    }
-
-    /// After the writes: cuts whoever reads too slowly. May yield actions.
-    pub fn finish_turn(&mut self, now: Now) {
-        self.cx.now = now;
-        self.cut_laggards();
-        self.cx.out.enforce_total(self.cx.config.limits.outbox_bytes_total);
-        for id in self.cx.out.take_cut() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            log::info!("client cut: address={} reason=reads-too-slowly", session.address);
-            session.hold = Hold::Ended;
-            session.is_pending = false;
-            self.cx.actions.extend(session.conn.map(Action::Abort));
-            self.begin_chain();
-            self.leave(id);
-            self.forget_if_detached(id);
-            self.finish_chain();
-        }
-    }
-
     /// What is left; all zero when nobody is connected.
     pub fn residue(&self) -> Residue {
         Residue {
@@ -457,6 +443,9 @@ impl Server {
             connections: self.addresses.connections(),
             logins_awaited: self.logins_awaited,
             joins_waiting: self.door.len(),
+            links: self.links.len(),
+            queues: self.cx.peers.queues_count(),
+            attempts: self.queues.attempts_count(),
         }
     }
 
@@ -473,23 +462,5 @@ impl Server {
 
     fn session_at_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
         self.sessions.get_mut(self.sessions.at(conn)?)
-    }
-
-    /// One slice; the end of the turn sees whether there are more.
-    fn sweep_storage(&mut self) {
-        self.begin_chain();
-        self.sweeps = false;
-        if self.cx.storage.sweep().is_err() {
-            self.cx.storage.roll_back_handler();
-            self.sweeps = true;
-            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Sweep);
-        }
-        self.finish_chain();
-    }
-
-    fn probe_storage(&mut self) {
-        if !self.cx.storage.probe() {
-            self.cx.timers.set(self.cx.now.mono_ms + STORAGE_PROBE_MS, TimerKey::Storage);
-        }
     }
 }

@@ -138,7 +138,7 @@ impl Server {
             return self.muc.handle(&mut self.cx, origin, stanza);
         }
         if !self.cx.config.is_account_domain(to.domain()) {
-            return Self::refuse_remote(origin, &stanza);
+            return self.send_out(origin, &stanza);
         }
         match to.local() {
             None => self.handle_server(origin, &stanza),
@@ -277,14 +277,22 @@ impl Server {
         Ok(true)
     }
 
-    /// A stanza to another server: there is no way there. What the server has caused itself dies in
-    /// silence, except a request to subscribe, which somebody waits for.
-    fn refuse_remote(origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
+    /// A stanza to another server, or to a component. Where there is no way there, what the server
+    /// has caused itself dies in silence, except a request to subscribe, which somebody waits for.
+    fn send_out(&mut self, origin: Target, stanza: &Stanza) -> Result<(), StanzaError> {
         use PresenceType::{Probe, Subscribe, Unavailable};
+        let mut is_new = false;
+        if let (Target::Local(session), StanzaKind::Presence(_)) = (origin, stanza.kind) {
+            is_new = self.im.track_directed(&mut self.cx, session, stanza)?;
+        }
+        let Err(why) = self.cx.send_out(stanza) else { return Ok(()) };
+        if let (Target::Local(session), true, Some(to)) = (origin, is_new, &stanza.to) {
+            self.im.forget_directed(session, to);
+        }
         match stanza.kind {
             StanzaKind::Presence(Unavailable | Probe) => Ok(()),
             StanzaKind::Presence(kind) if origin == Target::Routed && kind != Subscribe => Ok(()),
-            _ => Err(Condition::RemoteServerNotFound.into()),
+            _ => Err(Condition::from(why).into()),
         }
     }
 }

@@ -467,7 +467,7 @@ pub(super) fn restart(session: &mut Session, limits: &crate::config::Limits) {
 }
 
 /// RFC 6120 §4.9.3: which condition a fault of the XML is.
-fn stream_error_of(error: XmlError) -> StreamError {
+pub(super) fn stream_error_of(error: XmlError) -> StreamError {
     match error {
         XmlError::NotWellFormed => StreamCondition::NotWellFormed.into(),
         XmlError::Restricted => StreamCondition::RestrictedXml.into(),
@@ -481,7 +481,7 @@ fn stream_error_of(error: XmlError) -> StreamError {
     }
 }
 
-fn write_stream_error(bytes: &mut Vec<u8>, error: &StreamError) {
+pub(super) fn write_stream_error(bytes: &mut Vec<u8>, error: &StreamError) {
     bytes.extend_from_slice(b"<stream:error>");
     let condition = Element::new(error.condition.as_str(), ns::STREAM_ERRORS);
     write_element(bytes, &condition, ns::CLIENT);

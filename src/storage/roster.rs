@@ -153,6 +153,17 @@ impl Storage {
         Ok(rows.into_iter().filter_map(contact).collect())
     }
 
+    /// The contacts of an account that have not answered its request yet, sorted by address.
+    pub fn awaited(&mut self, account: &BareJid) -> Result<Vec<BareJid>, StorageError> {
+        let rows = self.read_all(
+            "SELECT r.jid FROM account a JOIN roster r ON r.account = a.id
+             WHERE a.domain = ?1 AND a.local = ?2 AND r.ask ORDER BY r.jid",
+            key(account),
+            |row| row.get::<_, String>(0),
+        )?;
+        Ok(rows.iter().filter_map(|jid| stored_jid(jid)).collect())
+    }
+
     /// Adds or changes a contact; the version of the roster with it. An account that does not exist
     /// is `Failed`.
     pub fn roster_put(

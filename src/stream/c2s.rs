@@ -34,6 +34,9 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// True for TLS 1.3.
     pub is_tls13: bool,
+    /// The certificates of a server, its own first (DER): looked at by the core, not by the
+    /// handshake.
+    pub peer_chain: Vec<Vec<u8>>,
 }
 
 impl TlsInfo {
@@ -153,7 +156,8 @@ impl Negotiation {
             return Err(StreamCondition::BadFormat.into());
         }
         self.lang = header::lang(header).map(Box::from);
-        let form = header::check_form(header);
+        let form = header::check_form(header, ns::CLIENT);
+        let form = form.and_then(|()| header::check_version(header));
         let host = header::host(&cx.config, header.to.as_deref(), self.host.as_ref());
         let from = header::check_from(header.from.as_deref(), self.account());
         if let Ok(host) = &host {

@@ -66,19 +66,62 @@ pub fn write_after_login(cx: &Cx, is_bound: bool) -> Vec<u8> {
     // RFC 6121 §2.6.1, §3.4.1
     features.push(Element::new("ver", ns::ROSTER_VERSIONS));
     features.push(Element::new("sub", ns::PRE_APPROVAL));
-    if !cx.caps_ver.is_empty() {
-        features.push(
-            Element::new("c", ns::CAPS)
-                .with_attr("hash", "sha-1")
-                .with_attr("node", ns::CAPS_NODE)
-                .with_attr("ver", &*cx.caps_ver),
-        );
-    }
+    features.extend(caps(cx));
     features.push(Element::new("sm", ns::SM));
     features.push(Element::new("csi", ns::CSI));
     let limits = &cx.config.limits;
     features.extend(stream_limits(limits.stanza_bytes, limits.idle_seconds));
     write(&features)
+}
+
+/// What is offered to another server.
+pub struct BetweenServers {
+    /// STARTTLS; `Some(true)`: nothing else is possible before it (RFC 6120 §5.3.1).
+    pub starttls: Option<bool>,
+    /// SASL EXTERNAL: it would succeed (XEP-0178 §3).
+    pub has_external: bool,
+    /// Dialback, with errors that do not end the stream (XEP-0220 §2.4.2).
+    pub has_dialback: bool,
+    /// Stanzas in both directions (XEP-0288 §2.1).
+    pub has_bidi: bool,
+    /// Stream management: stanzas may be sent without another stream (XEP-0198 §5).
+    pub has_management: bool,
+}
+
+impl BetweenServers {
+    /// `<stream:features/>`
+    pub fn write(&self, cx: &Cx) -> Vec<u8> {
+        let mut features = Vec::new();
+        if let Some(is_required) = self.starttls {
+            let required = is_required.then(|| Element::new("required", ns::TLS));
+            features.push(Element::new("starttls", ns::TLS).with_child_opt(required));
+        }
+        if self.has_external {
+            let external = Element::new("mechanism", ns::SASL).with_text("EXTERNAL");
+            features.push(Element::new("mechanisms", ns::SASL).with_child(external));
+        }
+        if self.has_bidi {
+            features.push(Element::new("bidi", ns::BIDI_FEATURE));
+        }
+        if self.has_dialback {
+            let errors = Element::new("errors", ns::DIALBACK_FEATURE);
+            features.push(Element::new("dialback", ns::DIALBACK_FEATURE).with_child(errors));
+        }
+        if self.has_management {
+            features.push(Element::new("sm", ns::SM));
+            let limits = &cx.config.limits;
+            features.extend(stream_limits(limits.stanza_bytes, cx.config.s2s.idle_seconds));
+        }
+        features.extend(caps(cx));
+        write(&features)
+    }
+}
+
+/// XEP-0115 §6.3
+fn caps(cx: &Cx) -> Option<Element> {
+    let caps = Element::new("c", ns::CAPS).with_attr("hash", "sha-1");
+    let caps = caps.with_attr("node", ns::CAPS_NODE).with_attr("ver", &*cx.caps_ver);
+    (!cx.caps_ver.is_empty()).then_some(caps)
 }
 
 /// RFC 6120 §6.4.1

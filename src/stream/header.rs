@@ -12,17 +12,22 @@ use crate::xmpp::{BareJid, Jid, StreamCondition, StreamError, ns};
 /// A language tag of the stream that is longer is not remembered (BCP 47 §4.4.1 asks for 35).
 const LANG_BYTES_MAX: usize = 35;
 
-/// Checks namespaces and version (RFC 6120 §4.8.1, §4.8.2, §4.7.5).
-pub fn check_form(header: &StreamHeader) -> Result<(), StreamError> {
+/// Checks namespaces; `content_ns` is that of stanzas (RFC 6120 §4.8.1, §4.8.2).
+pub fn check_form(header: &StreamHeader, content_ns: &str) -> Result<(), StreamError> {
     if header.ns != ns::STREAMS {
         return Err(StreamCondition::InvalidNamespace.into());
     }
     if header.name != "stream" {
         return Err(StreamCondition::BadFormat.into());
     }
-    if header.content_ns != ns::CLIENT {
+    if header.content_ns != content_ns {
         return Err(StreamCondition::InvalidNamespace.into());
     }
+    Ok(())
+}
+
+/// Checks the version (RFC 6120 §4.7.5): clients before XMPP 1.0 are not served.
+pub fn check_version(header: &StreamHeader) -> Result<(), StreamError> {
     if !header.version.as_deref().is_some_and(is_version_supported) {
         return Err(StreamCondition::UnsupportedVersion.into());
     }
@@ -30,7 +35,7 @@ pub fn check_form(header: &StreamHeader) -> Result<(), StreamError> {
 }
 
 /// Two numbers with a dot between, compared as numbers: at least 1.0 (RFC 6120 §4.7.5).
-fn is_version_supported(version: &str) -> bool {
+pub fn is_version_supported(version: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match version.split_once('.') {
         Some((major, minor)) if is_number(major) && is_number(minor) => {
@@ -133,7 +138,8 @@ mod tests {
         let check = |change: fn(&mut StreamHeader), want: Option<S>| {
             let mut header = header();
             change(&mut header);
-            assert_eq!(check_form(&header).err().map(|e| e.condition), want, "{header:?}");
+            let checked = check_form(&header, ns::CLIENT).and_then(|()| check_version(&header));
+            assert_eq!(checked.err().map(|e| e.condition), want, "{header:?}");
         };
         check(|_| {}, None);
         check(|h| h.ns = String::new(), Some(S::InvalidNamespace));

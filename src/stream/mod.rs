@@ -5,9 +5,10 @@
 //! sockets: elements in, bytes into the outbox.
 
 pub mod c2s;
-mod features;
-mod header;
+pub mod features;
+pub mod header;
 pub mod inline;
+pub mod s2s;
 pub mod sasl;
 #[cfg(test)]
 mod tests;

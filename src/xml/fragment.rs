@@ -1,7 +1,8 @@
 //! XML that the server has written and kept: elements one after the other, as a stanza held them.
 
 use super::element::Element;
-use super::parser::{StreamEvent, StreamParser, XmlLimits};
+use super::limits::XmlLimits;
+use super::parser::{StreamEvent, StreamParser};
 
 /// Reads the elements of a fragment that stood where `ns` is the default namespace; what cannot
 /// be read, and all behind it, is left out.

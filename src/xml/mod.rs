@@ -8,6 +8,7 @@ pub mod document;
 pub mod element;
 mod fragment;
 mod guard;
+mod limits;
 mod names;
 pub mod parser;
 mod reader;
@@ -21,4 +22,5 @@ mod tests;
 
 pub use element::{Attribute, Element, Name, Node, XML_NS};
 pub use fragment::read_fragment;
-pub use parser::{StreamEvent, StreamHeader, StreamParser, XmlError, XmlLimits};
+pub use limits::XmlLimits;
+pub use parser::{StreamEvent, StreamHeader, StreamParser, XmlError};

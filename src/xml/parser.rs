@@ -21,60 +21,19 @@ use xml_rs::reader::{EventReader, XmlEvent};
 
 use super::declaration::{DECLARATION_BYTES_MAX, check_declaration};
 use super::element::{Attribute, Element, Node};
+use super::limits::XmlLimits;
 use super::names::{intern_name, intern_namespace};
 use super::reader::{
-    check_bindings, check_names, is_starved, new_reader, stream_header, translate,
+    CLIENT_NS, check_bindings, check_names, foreign_content, is_starved, new_reader, stream_header,
+    translate,
 };
 use super::source::Source;
 
-/// Depth that no setting raises: dropping and writing an element recurse.
-pub const DEPTH_CEILING: usize = 256;
-/// Attributes of one element that no setting raises.
-pub const ATTRIBUTES_CEILING: usize = 1024;
 /// Bytes of namespace bindings in scope that an element may have for free. The rest is charged,
 /// because xml-rs copies all bindings in scope for every element. Charged as well is what the
 /// element will need when it is written: a namespace that is not its parent's. Otherwise a long
 /// namespace, bound once and used often, would make a small stanza a large one.
 const NAMESPACE_BYTES_FREE: usize = 512;
-/// Charged namespace bytes of one stanza: this, and [`NAMESPACE_FACTOR`] times its byte limit.
-const NAMESPACE_BYTES_BASE: usize = 64 * 1024;
-/// See [`NAMESPACE_BYTES_BASE`]. What a stanza declares itself it also pays for in its own bytes.
-const NAMESPACE_FACTOR: usize = 2;
-/// The byte limit that the namespace charge assumes at most.
-const STANZA_BYTES_ASSUMED: usize = 512 * 1024;
-
-/// What a stream parser refuses to exceed. Zero means no limit of its own: depth and attributes
-/// then have [`DEPTH_CEILING`] and [`ATTRIBUTES_CEILING`], which hold in any case.
-#[derive(Clone, Copy, Debug)]
-pub struct XmlLimits {
-    /// Bytes of one stanza, or of the stream header, from its `<` to its last `>`.
-    pub stanza_bytes_max: usize,
-    /// Depth of elements inside a stanza, the stanza itself counted.
-    pub depth_max: usize,
-    /// Attributes of one element, namespace declarations included.
-    pub attributes_max: usize,
-    /// Nodes (elements, texts, attributes) of one stanza.
-    pub nodes_max: usize,
-}
-
-impl XmlLimits {
-    /// The same with zeros resolved and the ceilings applied.
-    fn effective(self) -> Self {
-        let or = |limit: usize, ceiling| if limit == 0 { ceiling } else { limit.min(ceiling) };
-        Self {
-            stanza_bytes_max: or(self.stanza_bytes_max, usize::MAX),
-            depth_max: or(self.depth_max, DEPTH_CEILING),
-            attributes_max: or(self.attributes_max, ATTRIBUTES_CEILING),
-            nodes_max: or(self.nodes_max, usize::MAX),
-        }
-    }
-
-    /// What may be charged for namespaces in one stanza; `self` is effective.
-    fn namespace_bytes_max(self) -> usize {
-        NAMESPACE_BYTES_BASE + NAMESPACE_FACTOR * self.stanza_bytes_max.min(STANZA_BYTES_ASSUMED)
-    }
-}
-
 /// The attributes of a stream header that the server looks at, as sent (RFC 6120 §4.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamHeader {
@@ -156,6 +115,8 @@ pub struct StreamParser {
     phase: Phase,
     /// The stream header has been read.
     opened: bool,
+    /// The namespace of stanzas where it is not `jabber:client` (RFC 6120 §4.8.3): taken for it.
+    content_ns: Option<&'static str>,
     error: Option<XmlError>,
     /// Bytes have been fed since the last event, or were left over behind it.
     holds_bytes: bool,
@@ -180,6 +141,7 @@ impl StreamParser {
             unit_limits: limits,
             phase: Phase::Start,
             opened: false,
+            content_ns: None,
             error: None,
             holds_bytes: false,
             source: Source::new(),
@@ -352,6 +314,7 @@ impl StreamParser {
                     // `<stream:stream/>` opens and closes: its end needs no further bytes.
                     self.phase = if guard.is_empty_tag() { Phase::Unit } else { Phase::Between };
                     let header = stream_header(name, attributes, namespace);
+                    self.content_ns = foreign_content(&header.content_ns);
                     return Ok(Some(StreamEvent::Open(Box::new(header))));
                 }
                 Ok(XmlEvent::EndElement { .. }) => {
@@ -428,8 +391,10 @@ impl StreamParser {
             name: intern_name(attribute.name.local_name),
             value: attribute.value,
         });
+        let ns = name.namespace.unwrap_or_default();
+        let is_content = self.content_ns.is_some_and(|content_ns| content_ns == ns);
         self.stack.push(Element {
-            ns: intern_namespace(name.namespace.unwrap_or_default()),
+            ns: if is_content { CLIENT_NS.into() } else { intern_namespace(ns) },
             name: intern_name(name.local_name),
             attributes: attributes.collect(),
             children: Vec::new(),

@@ -12,9 +12,12 @@ use xml_rs::reader::{Error, ErrorKind, EventReader, ParserConfig};
 
 use super::element::XML_NS;
 use super::guard::NAME_BYTES_MAX;
-use super::parser::{ATTRIBUTES_CEILING, StreamHeader, XmlError};
+use super::limits::ATTRIBUTES_CEILING;
+use super::parser::{StreamHeader, XmlError};
 use super::source::Source;
 
+/// The namespace of stanzas, as everything behind the parser knows them.
+pub(super) const CLIENT_NS: &str = "jabber:client";
 /// The namespace that the prefix `xmlns` is bound to.
 const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
 
@@ -110,4 +113,9 @@ pub(super) fn stream_header(
         }
     }
     header
+}
+
+/// The namespaces of stanzas between servers, and between a server and its component.
+pub(super) fn foreign_content(content_ns: &str) -> Option<&'static str> {
+    ["jabber:server", "jabber:component:accept"].into_iter().find(|ns| *ns == content_ns)
 }

@@ -388,15 +388,15 @@ fn zero_leaves_the_ceilings() {
     let none = XmlLimits { stanza_bytes_max: 0, depth_max: 0, attributes_max: 0, nodes_max: 0 };
     let run = |text: String| parse_chunks(none, [HEADER.as_bytes(), text.as_bytes()]).1;
     let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
-    assert_eq!(run(nested(parser::DEPTH_CEILING)), None);
-    assert_eq!(run(nested(parser::DEPTH_CEILING + 1)), Some(XmlError::TooComplex));
+    assert_eq!(run(nested(limits::DEPTH_CEILING)), None);
+    assert_eq!(run(nested(limits::DEPTH_CEILING + 1)), Some(XmlError::TooComplex));
     assert_eq!(run("<a>".repeat(100_000)), Some(XmlError::TooComplex));
     let attributes = |count: usize| {
         let list: String = (0..count).map(|n| format!(" a{n}=''")).collect();
         format!("<a{list}/>")
     };
-    assert_eq!(run(attributes(parser::ATTRIBUTES_CEILING)), None);
-    assert_eq!(run(attributes(parser::ATTRIBUTES_CEILING + 1)), Some(XmlError::TooComplex));
+    assert_eq!(run(attributes(limits::ATTRIBUTES_CEILING)), None);
+    assert_eq!(run(attributes(limits::ATTRIBUTES_CEILING + 1)), Some(XmlError::TooComplex));
     assert_eq!(run(format!("<a>{}</a>", "x".repeat(3_000_000))), None);
 }
 

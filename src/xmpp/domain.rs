@@ -3,7 +3,7 @@
 //! trailing dot; so one domain is one text. Whether there is such a host is not asked here.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::jid::JidError;
 use super::prep::{INPUT_BYTES_MAX, Profile, bounded, prepare};
@@ -52,6 +52,29 @@ pub(super) fn domain(text: &str) -> Result<Cow<'_, str>, JidError> {
         return Err(JidError::TooLong);
     }
     bounded(Cow::Owned(prepared))
+}
+
+/// The ASCII form of a domain as addresses hold it, which is what DNS and TLS know (RFC 3490 §4.1);
+/// `None` when it has none. An IP literal is its own.
+pub fn to_ascii(domain: &str) -> Option<Cow<'_, str>> {
+    if domain.is_ascii() {
+        return Some(Cow::Borrowed(domain));
+    }
+    let label = |label: &str| match label.is_ascii() {
+        true => Some(label.to_owned()),
+        false => Some(format!("{ACE_PREFIX}{}", punycode::encode(label)?)),
+    };
+    let labels: Option<Vec<String>> = domain.split('.').map(label).collect();
+    Some(Cow::Owned(labels?.join(".")))
+}
+
+/// The address that a domain is, if it is one (RFC 7622 §3.2).
+pub fn to_ip(domain: &str) -> Option<IpAddr> {
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match literal {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None => domain.parse().ok().map(IpAddr::V4),
+    }
 }
 
 /// The four characters that separate labels (RFC 3490 §3.1). A dot that comes of normalisation
@@ -120,6 +143,23 @@ mod tests {
     use super::super::prep::prepare_domain;
     use super::super::prep::tests::check;
     use super::*;
+
+    #[test]
+    fn forms_for_dns_and_tls() {
+        for (domain, want) in [
+            ("example.org", "example.org"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("a.中.b", "a.xn--fiq.b"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(to_ascii(domain).as_deref(), Some(want));
+        }
+        assert_eq!(to_ip("127.0.0.1"), Some(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(to_ip("[::1]"), Some(IpAddr::from(Ipv6Addr::LOCALHOST)));
+        for name in ["example.org", "::1", "[127.0.0.1]", "1.2.3", "[::1"] {
+            assert_eq!(to_ip(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn domains() {

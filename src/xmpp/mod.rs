@@ -8,7 +8,7 @@ pub mod dataform;
 pub mod datetime;
 pub mod delay;
 pub mod disco;
-mod domain;
+pub mod domain;
 pub mod error;
 pub mod hex;
 pub mod jid;

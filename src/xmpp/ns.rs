@@ -4,6 +4,16 @@
 pub const CLIENT: &str = "jabber:client";
 /// Stanzas between servers.
 pub const SERVER: &str = "jabber:server";
+/// The namespace of stanzas between a server and its component (XEP-0114).
+pub const COMPONENT: &str = "jabber:component:accept";
+/// Server Dialback (XEP-0220).
+pub const DIALBACK: &str = "jabber:server:dialback";
+/// The stream feature of Server Dialback (XEP-0220 §2.4).
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// Bidirectional server streams (XEP-0288).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// The stream feature of bidirectional server streams (XEP-0288 §2.1).
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
 /// The stream root and its children.
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// Conditions of stream errors.

@@ -1,7 +1,8 @@
 """Users of the interop scripts: slixmpp clients, unmodified, that remember what they got.
 
-SCRIPT HOST PORT [CA-FILE]; without a CA file certificates are not checked. INTEROP_DEBUG=1: every
-stanza goes to standard error.
+SCRIPT HOST PORT [CA-FILE]; without a CA file certificates are not checked. Scripts that start
+their servers themselves (peers.py) say with each user where its server is. INTEROP_DEBUG=1: every
+stanza goes to standard error. INTEROP_WAIT_SECONDS=5: patience with what does not come.
 """
 
 import asyncio
@@ -17,10 +18,10 @@ from slixmpp.exceptions import IqError, PresenceError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
-HOST, PORT = sys.argv[1], int(sys.argv[2])
+HOST, PORT = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else ("", 5222)
 CA_FILE = sys.argv[3] if len(sys.argv) > 3 else ""
 SERVICE = "conference.localhost"
-WAIT_SECONDS = 20
+WAIT_SECONDS = int(os.environ.get("INTEROP_WAIT_SECONDS", "20"))
 
 logging.basicConfig(level=logging.DEBUG if os.environ.get("INTEROP_DEBUG") else logging.ERROR)
 
@@ -36,8 +37,11 @@ class User(ClientXMPP):
         register=False,
         plugins=(),
         resource="interop",
+        domain="localhost",
+        host=HOST,
     ):
-        super().__init__(f"{name}@localhost/{resource}", password, sasl_mech=mechanism)
+        super().__init__(f"{name}@{domain}/{resource}", password, sasl_mech=mechanism)
+        self.host = host
         for plugin in ["0004", "0030", "0045", "0077", "0092", "0199", "0202", "0249", *plugins]:
             self.register_plugin("xep_" + plugin)
         if not register:
@@ -120,7 +124,7 @@ class User(ClientXMPP):
             raise AssertionError(f"{self.boundjid} waits for {what}; got {got}") from None
 
     async def log_in(self, port=PORT, roster=False, **presence):
-        self.connect(HOST, port)
+        self.connect(self.host, port)
         await self.wait_for("the session", lambda event, _: event == "session_start")
         if roster:
             await self.get_roster(timeout=WAIT_SECONDS)
@@ -132,7 +136,7 @@ class User(ClientXMPP):
 
     async def ping(self):
         """Once it is answered the server has handled all that was sent before."""
-        await self.plugin["xep_0199"].send_ping(JID("localhost"), timeout=WAIT_SECONDS)
+        await self.plugin["xep_0199"].send_ping(JID(self.boundjid.domain), timeout=WAIT_SECONDS)
 
     async def got_until(self, *others):
         """All that the server has for this user once it has handled what the others sent."""

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod features;
+mod federation;
 mod input;
 mod logins;
 mod occupants;

@@ -5,9 +5,11 @@
 
 use std::collections::VecDeque;
 
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
 use tercet::xml::writer::escape_attr;
 use tercet::xml::{Attribute, Element, StreamEvent, StreamParser, XML_NS, XmlLimits};
-use tercet::xmpp::ns;
+use tercet::xmpp::{hex, ns};
 
 use crate::sasl::{Login, Mechanism};
 
@@ -52,6 +54,8 @@ enum State {
     /// Logged in; the script binds or resumes.
     Unbound,
     Bind,
+    /// A component: its header is sent, or its handshake.
+    Attaching,
     Ready,
 }
 
@@ -94,6 +98,18 @@ impl Client {
         let mut client = Self::raw(identity);
         client.state = State::Features;
         client.open_stream();
+        client
+    }
+
+    /// A component: it shows that it knows the secret (XEP-0114 §3).
+    pub fn component(identity: Identity) -> Self {
+        let mut client = Self::raw(identity);
+        client.state = State::Attaching;
+        let domain = client.identity.domain.clone();
+        client.send(&format!(
+            "<?xml version='1.0'?><stream:stream to='{domain}' \
+             xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>"
+        ));
         client
     }
 
@@ -218,6 +234,12 @@ impl Client {
     fn handle(&mut self, event: StreamEvent) {
         let element = match event {
             StreamEvent::Open(header) => {
+                if self.state == State::Attaching {
+                    let text = header.id.unwrap_or_default() + &self.identity.password;
+                    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+                    let hash = hex::encode(hash.as_ref());
+                    return self.send(&format!("<handshake>{hash}</handshake>"));
+                }
                 let mut element = Element::new("stream", ns::STREAMS);
                 let attributes = [
                     ("from", header.from),
@@ -267,8 +289,22 @@ impl Client {
         }
     }
 
+    /// A component waits for the answer to its handshake.
+    fn attach(&mut self, element: &Element) {
+        if element.is("handshake", ns::CLIENT) {
+            self.state = State::Ready;
+        } else if element.is("error", ns::STREAMS) {
+            self.failure = Some(element.clone());
+            self.close();
+        } else {
+            let got = crate::matcher::to_text(element);
+            self.trouble = Some(format!("during the handshake came {got}"));
+        }
+    }
+
     fn negotiate(&mut self, element: &Element) {
         match self.state {
+            State::Attaching => self.attach(element),
             State::FeaturesOfRaw if element.is("proceed", ns::TLS) => self.wants_tls = true,
             State::FeaturesOfRaw if self.is_tls => {
                 self.inbox.push_back(Item::Element(element.clone()));

@@ -1,5 +1,7 @@
 //! What a scenario is played against: a server in this process, or the built binary over sockets.
 
+use tercet::ids::Door;
+
 /// A connection to the server.
 pub type Link = usize;
 
@@ -16,8 +18,8 @@ pub enum Event {
 }
 
 pub trait Driver {
-    /// Opens a connection.
-    fn open(&mut self) -> Result<Link, String>;
+    /// Opens a connection, as a client does or as a component.
+    fn open(&mut self, door: Door) -> Result<Link, String>;
     /// Hands bytes over; a link that is gone takes them silently.
     fn write(&mut self, link: Link, bytes: &[u8]);
     /// `<proceed/>` was read: the link switches to TLS.

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
 use tercet::cx::{Action, Now};
-use tercet::ids::ConnId;
+use tercet::ids::{ConnId, Door};
 use tercet::server::{ReadWish, Residue, Server};
 use tercet::stream::c2s::TlsInfo;
 
@@ -99,9 +99,20 @@ impl<P: Pace> World<P> {
 
     /// A client connects; `None`: refused.
     pub fn open(&mut self) -> Option<Link> {
+        self.open_at(Door::Clients)
+    }
+
+    /// Somebody connects at this door; `None`: refused.
+    pub fn open_at(&mut self, door: Door) -> Option<Link> {
         let link = self.pipes.len();
         let id = ConnId { index: link as u32, generation: 1 };
-        if !self.is_listening || !self.server.handle_accept(self.now, id, self.address, false) {
+        let (now, address) = (self.now, self.address);
+        let is_accepted = self.is_listening
+            && match door {
+                Door::Clients => self.server.handle_accept(now, id, address, false),
+                _ => self.server.handle_accept_link(now, id, door, address, false),
+            };
+        if !is_accepted {
             return None;
         }
         self.pipes.push(Some(Pipe {
@@ -259,6 +270,12 @@ impl<P: Pace> World<P> {
                 // Every pipe is looked at in every turn.
                 Action::Resume(_) => {}
                 Action::CloseListeners => self.is_listening = false,
+                // No other server is in this world.
+                Action::CloseServerListeners
+                | Action::Connect { .. }
+                | Action::Disconnect(_)
+                | Action::StartTls { .. }
+                | Action::AskDns(_) => {}
                 Action::Exit(code) => self.exit = Some(code),
             }
         }
@@ -363,8 +380,8 @@ impl<P: Pace> InProcess<P> {
 }
 
 impl<P: Pace> Driver for InProcess<P> {
-    fn open(&mut self) -> Result<Link, String> {
-        self.world.open().ok_or_else(|| "the connection is refused".to_owned())
+    fn open(&mut self, door: Door) -> Result<Link, String> {
+        self.world.open_at(door).ok_or_else(|| "the connection is refused".to_owned())
     }
 
     /// What one client sends is handled before another sends, however the bytes are cut: else the

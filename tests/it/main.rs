@@ -26,6 +26,7 @@ mod setup;
 mod shutdown;
 mod sim;
 mod sim_people;
+mod sim_servers;
 mod socket;
 mod start;
 mod storage_lost;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tercet::ids::Door;
 use tercet::server::{Residue, Server};
 use tercet::xml::Element;
 use tercet::xmpp::ns;
@@ -115,7 +116,7 @@ impl<D: Driver> Party<D> {
 
     /// Connects a client; `None`: refused.
     pub fn connect(&mut self, client: Client) -> Option<Who> {
-        let link = self.driver.open().ok()?;
+        let link = self.driver.open(Door::Clients).ok()?;
         let who = self.guests.len();
         self.guests.push(Guest { client, link, transcript: Vec::new() });
         self.by_link.insert(link, who);

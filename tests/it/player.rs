@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use tercet::ids::Door;
 use tercet::xml::Element;
 use tercet::xml::writer::escape_attr;
 use tercet::xmpp::ns;
@@ -111,15 +112,14 @@ impl<'a, D: Driver> Player<'a, D> {
             Act::CannotConnect(condition) => {
                 let Err(why) = self.connect(who, None) else { return Err("it can".to_owned()) };
                 let failure = self.client(who)?.failure.take().ok_or(why)?;
-                match failure.child(condition, ns::SASL) {
-                    Some(_) => Ok(()),
-                    None => Err(to_text(&failure)),
+                match failure.elements().any(|child| child.name == *condition) {
+                    true => Ok(()),
+                    false => Err(to_text(&failure)),
                 }
             }
             Act::Opens => {
                 self.actors[who].client = Some(Client::raw(self.identity(who)));
-                self.actors[who].link = Some(self.driver.open()?);
-                Ok(())
+                self.open_link(who)
             }
             Act::OpensSecureStream => self.open_secure_stream(who),
             Act::Sends(text) => {
@@ -178,6 +178,15 @@ impl<'a, D: Driver> Player<'a, D> {
         self.log_in(who, Client::unbound(self.identity(who), full_jid), Client::is_logged_in)
     }
 
+    fn open_link(&mut self, who: usize) -> Result<(), String> {
+        let door = match self.actors[who].role.is_component {
+            true => Door::Components,
+            false => Door::Clients,
+        };
+        self.actors[who].link = Some(self.driver.open(door)?);
+        Ok(())
+    }
+
     fn open_secure_stream(&mut self, who: usize) -> Result<(), String> {
         let client = Client::raw_over_tls(self.identity(who));
         self.log_in(who, client, Client::is_raw)
@@ -187,6 +196,7 @@ impl<'a, D: Driver> Player<'a, D> {
         let mut identity = self.identity(who);
         identity.with_tls |= inline.is_some();
         let client = match inline {
+            None if self.actors[who].role.is_component => Client::component(identity),
             Some(inline) => Client::login_with(identity, inline),
             None if self.actors[who].role.is_sasl2 => Client::login_at_once(identity),
             None => Client::login(identity),
@@ -203,7 +213,7 @@ impl<'a, D: Driver> Player<'a, D> {
     ) -> Result<(), String> {
         self.actors[who].client = Some(client);
         self.actors[who].is_amid_raw = false;
-        self.actors[who].link = Some(self.driver.open()?);
+        self.open_link(who)?;
         self.flush(who)?;
         loop {
             let client = self.client(who)?;
@@ -321,8 +331,13 @@ impl<'a, D: Driver> Player<'a, D> {
         }
         self.fences += 1;
         let id = format!("fence-{}", self.fences);
-        let to = client.identity.domain.clone();
-        let ping = format!("<iq type='get' id='{id}' to='{to}'><ping xmlns='urn:xmpp:ping'/></iq>");
+        let domain = &client.identity.domain;
+        let addresses = match actor.role.is_component {
+            true => format!("from='{domain}' to='localhost'"),
+            false => format!("to='{domain}'"),
+        };
+        let ping =
+            format!("<iq type='get' id='{id}' {addresses}><ping xmlns='urn:xmpp:ping'/></iq>");
         self.write(who, ping.as_bytes())?;
         loop {
             let client = self.client(who)?;

@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use tercet::ids::Door;
+
 use crate::driver::PATIENCE_MS;
 use crate::setup::Setup;
+
+/// Where components connect, on the server's address.
+const COMPONENTS_PORT: u16 = 5347;
 
 pub struct Process {
     child: Child,
@@ -44,6 +49,14 @@ impl Process {
         let c2s = table.entry("c2s").or_insert_with(|| toml::Table::new().into());
         if let toml::Value::Table(c2s) = c2s {
             c2s.insert("listen".to_owned(), vec![address.to_string()].into());
+        }
+        for component in
+            table.get_mut("components").and_then(toml::Value::as_array_mut).into_iter().flatten()
+        {
+            if let toml::Value::Table(component) = component {
+                let listen = SocketAddr::from((address.ip(), COMPONENTS_PORT));
+                component.insert("listen".to_owned(), listen.to_string().into());
+            }
         }
         let file = folder.path().join("tercet.toml");
         std::fs::write(&file, table.to_string()).map_err(|e| e.to_string())?;
@@ -81,6 +94,14 @@ impl Process {
             if TcpStream::connect(self.address).is_ok() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Where it takes connections at a door.
+    pub fn address_of(&self, door: Door) -> SocketAddr {
+        match door {
+            Door::Components => SocketAddr::from((self.address.ip(), COMPONENTS_PORT)),
+            Door::Clients | Door::Servers => self.address,
         }
     }
 

@@ -15,7 +15,9 @@ pub struct Role {
     pub mechanism: Option<Mechanism>,
     /// Logs in by XEP-0388, over TLS, and binds by XEP-0386.
     pub is_sasl2: bool,
-    /// False for somebody who has no account yet.
+    /// Attaches by XEP-0114: `jid` is its domain, `password` the secret.
+    pub is_component: bool,
+    /// False for somebody who has no account yet, and a component that the server does not know.
     pub has_account: bool,
 }
 
@@ -146,13 +148,15 @@ impl Scenario {
     }
 
     fn role(&mut self, line: &str) -> Result<(), String> {
-        if let Some(name) = line.strip_prefix("[Client]") {
+        let client = line.strip_prefix("[Client]");
+        if let Some(name) = client.or_else(|| line.strip_prefix("[Component]")) {
             self.roles.push(Role {
                 name: name.trim().to_owned(),
                 jid: String::new(),
                 password: String::new(),
                 mechanism: None,
                 is_sasl2: false,
+                is_component: client.is_none(),
                 has_account: true,
             });
             return Ok(());
@@ -187,7 +191,7 @@ impl Scenario {
         let role = self.roles.iter().position(|role| role.name == name);
         let role = role.ok_or_else(|| format!("who is {name}?"))?;
         let act = match act {
-            "connects" => Act::Connects,
+            "connects" | "attaches" => Act::Connects,
             "logs in" => Act::LogsIn,
             "connects with:" => Act::ConnectsWith(need(block)?),
             "opens a connection" => Act::Opens,
@@ -207,7 +211,7 @@ impl Scenario {
             _ => {
                 if let Some(condition) = act.strip_prefix("s stream ends with ") {
                     Act::StreamEnds(Some(condition.to_owned()))
-                } else if let Some(condition) = act.strip_prefix("cannot connect: ") {
+                } else if let Some(condition) = refused(act) {
                     Act::CannotConnect(condition.to_owned())
                 } else {
                     return Err(format!("unknown step: {line}"));
@@ -216,6 +220,11 @@ impl Scenario {
         };
         Ok(Step::Act(role, act))
     }
+}
+
+/// Who cannot log in, or attach, and why.
+fn refused(act: &str) -> Option<&str> {
+    act.strip_prefix("cannot connect: ").or_else(|| act.strip_prefix("cannot attach: "))
 }
 
 fn need(block: String) -> Result<String, String> {

@@ -1,6 +1,7 @@
 //! What a server of the tests starts with: configuration, accounts, data folder, chance.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,8 @@ const CONFIG: &str = "
     log = 'debug'
     [c2s]
     require_tls = false
+    [s2s]
+    listen = []
     [sasl]
     iterations = 4096
     failure_delay_ms = 10
@@ -104,7 +107,7 @@ impl Setup {
     /// What a script asks for. `on_disk`: the built binary is to read it.
     pub fn of(scenario: &Scenario, on_disk: bool) -> Result<Self, String> {
         let mut accounts = Vec::new();
-        for role in scenario.roles.iter().filter(|role| role.has_account) {
+        for role in scenario.roles.iter().filter(|role| role.has_account && !role.is_component) {
             let bare = role.jid.split('/').next().unwrap_or_default().to_owned();
             if !accounts.iter().any(|(known, _)| *known == bare) {
                 accounts.push((bare, role.password.clone()));
@@ -112,7 +115,16 @@ impl Setup {
         }
         let on_disk = on_disk || scenario.restarts();
         let folder = if on_disk { Some(Folder::new()?) } else { None };
-        Self::new(&scenario.config, accounts, folder)
+        let mut config = scenario.config.clone();
+        let components = scenario.roles.iter().filter(|r| r.is_component && r.has_account);
+        let components = components.map(|role| (&role.jid, &role.password));
+        for (domain, secret) in components.collect::<BTreeSet<_>>() {
+            // The port is the driver's choice.
+            config.push_str(&format!(
+                "[[components]]\ndomain='{domain}'\nsecret='{secret}'\nlisten='127.0.0.1:0'\n"
+            ));
+        }
+        Self::new(&config, accounts, folder)
     }
 
     pub fn new(
@@ -145,6 +157,11 @@ impl Setup {
         let config = Rc::new(config.map_err(|e| e.to_string())?);
         let (accounts, starts) = (Vec::new(), Cell::new(0));
         Ok(Self { toml: table, config, accounts, folder: None, starts })
+    }
+
+    /// Servers of this setup draw other ids than those of another one with another number.
+    pub fn set_number(&self, number: u64) {
+        self.starts.set(number << 32);
     }
 
     /// A server in this process.

@@ -13,6 +13,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+use tercet::ids::Door;
+
 use crate::driver::{Driver, Event, Link, PATIENCE_MS};
 use crate::process::Process;
 use crate::setup::Setup;
@@ -153,8 +155,8 @@ impl Wire {
 }
 
 impl Driver for Sockets {
-    fn open(&mut self) -> Result<Link, String> {
-        let stream = std::net::TcpStream::connect(self.process.address);
+    fn open(&mut self, door: Door) -> Result<Link, String> {
+        let stream = std::net::TcpStream::connect(self.process.address_of(door));
         let stream = stream.map_err(|e| format!("connect: {e}"))?;
         stream.set_nonblocking(true).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;

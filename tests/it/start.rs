@@ -11,7 +11,7 @@ fn a_server_that_cannot_start_greets_nobody() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = taken.local_addr().expect("bound");
     let file = folder.path().join("tercet.toml");
-    let text = format!("log = 'warn'\n[c2s]\nlisten = ['{address}']\n");
+    let text = format!("log = 'warn'\n[c2s]\nlisten = ['{address}']\n[s2s]\nlisten = []\n");
     std::fs::write(&file, text).expect("written");
     let ended = Command::new(env!("CARGO_BIN_EXE_tercet"))
         .arg("-c")

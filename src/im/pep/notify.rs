@@ -30,7 +30,7 @@ const OUTBOX_SHARE: usize = 4;
 pub(super) struct Audience {
     sessions: BTreeSet<SessionId>,
     /// Subscribed addresses that are reached through the router.
-    routed: Vec<Jid>,
+    routed: BTreeSet<Jid>,
 }
 
 impl Im {
@@ -129,6 +129,11 @@ impl Im {
         audience.sessions.extend(self.listeners(account, &node.name));
         let contacts = self.contacts(cx, account)?;
         for contact in contacts.subscribers() {
+            let watchers = self.watchers.listening(account, contact, &node.name);
+            if !watchers.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
+                let watchers = watchers.into_iter();
+                audience.routed.extend(watchers.filter(|jid| self.pep_may_tell(cx, account, jid)));
+            }
             let mut listeners = self.listeners(contact, &node.name);
             if !listeners.is_empty() && check_contact(cx, account, node, contact, true).is_ok() {
                 listeners.retain(|&id| {
@@ -152,9 +157,14 @@ impl Im {
                 None if jid.is_bare() => self.listeners(&subscriber, &node.name),
                 None => Vec::new(),
             };
-            if listeners.is_empty() {
-                audience.routed.push(jid);
+            let watchers = match jid.is_bare() {
+                true => self.watchers.listening(account, &subscriber, &node.name),
+                false => Vec::new(),
+            };
+            if listeners.is_empty() && watchers.is_empty() {
+                audience.routed.insert(jid);
             }
+            audience.routed.extend(watchers);
             audience.sessions.extend(listeners);
         }
         Ok(audience)
@@ -212,6 +222,26 @@ impl Im {
             let nodes = cx.storage.pep_nodes_named(account, |name| wanted.contains(&name))?;
             self.pep_greet_from(cx, id, account, &nodes, &mut greeting_bytes(cx))?;
         }
+        for (jid, interests) in self.watchers.shown_to(account, contact) {
+            self.pep_greet_watcher(cx, account, &jid, &interests.nodes())?;
+        }
+        Ok(())
+    }
+
+    /// The same for a resource of a contact at another server.
+    pub(in crate::im) fn pep_greet_watcher(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        watcher: &Jid,
+        nodes: &[&str],
+    ) -> Result<(), StanzaError> {
+        let nodes = cx.storage.pep_nodes_named(account, |name| nodes.contains(&name))?;
+        for message in
+            self.pep_last_messages(cx, account, watcher, &nodes, &mut greeting_bytes(cx))?
+        {
+            cx.route(Stanza { to: Some(watcher.clone()), ..message.0 });
+        }
         Ok(())
     }
 
@@ -224,9 +254,28 @@ impl Im {
         bytes_left: &mut usize,
     ) -> Result<(), StanzaError> {
         let Some(session) = self.sessions.get(id) else { return Ok(()) };
-        let (listener, full_jid) = (session.account.clone(), session.full_jid.clone());
-        if nodes.is_empty() || !self.pep_may_tell(cx, account, &full_jid) {
-            return Ok(());
+        let full_jid = session.full_jid.clone();
+        let messages = self.pep_last_messages(cx, account, &full_jid, nodes, bytes_left)?;
+        if let Some(session) = self.sessions.get(id) {
+            for (_, envelope) in messages {
+                cx.out.push_envelope(id, &envelope, &session.to);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last items of these nodes, for somebody who begins to listen: those that it may hear of.
+    fn pep_last_messages(
+        &mut self,
+        cx: &mut Cx,
+        account: &BareJid,
+        full_jid: &Jid,
+        nodes: &[PepNode],
+        bytes_left: &mut usize,
+    ) -> Result<Vec<(Stanza, Envelope)>, StanzaError> {
+        let (listener, mut messages) = (full_jid.to_bare(), Vec::new());
+        if nodes.is_empty() || !self.pep_may_tell(cx, account, full_jid) {
+            return Ok(messages);
         }
         let is_subscriber = self.is_subscriber(cx, account, &listener)?;
         for node in nodes {
@@ -238,16 +287,14 @@ impl Im {
             }
             let Some(message) = self.pep_last_message(cx, account, node)? else { continue };
             let envelope = Envelope::new(&message);
-            // A session that cannot take all gets what it can: it may ask for the rest.
+            // Who cannot take all gets what it can: it may ask for the rest.
             if envelope.len() > *bytes_left {
-                return Ok(());
+                break;
             }
             *bytes_left -= envelope.len();
-            if let Some(session) = self.sessions.get(id) {
-                cx.out.push_envelope(id, &envelope, &session.to);
-            }
+            messages.push((message, envelope));
         }
-        Ok(())
+        Ok(messages)
     }
 
     /// The event of the last item of a node, as one sends it late (XEP-0060 §6.1.7).

@@ -11,7 +11,7 @@ const GARDEN: &str = "romeo@localhost/garden";
 const BALCONY: &str = "juliet@localhost/balcony";
 const NURSE: &str = "nurse@elsewhere.example";
 
-fn bare(text: &str) -> BareJid {
+pub(super) fn bare(text: &str) -> BareJid {
     jid(text).to_bare()
 }
 
@@ -23,7 +23,7 @@ fn world() -> World {
     world
 }
 
-fn add(world: &mut World, account: &str) {
+pub(super) fn add(world: &mut World, account: &str) {
     let keys =
         || ScramKeys { salt: vec![1], iterations: 1, stored_key: vec![2], server_key: vec![3] };
     let credentials = Credentials { sha1: keys(), sha256: keys() };
@@ -33,7 +33,12 @@ fn add(world: &mut World, account: &str) {
 }
 
 /// Puts a contact into a roster that nobody has looked at.
-fn befriend(world: &mut World, account: &str, contact: &str, subscription: Subscription) {
+pub(super) fn befriend(
+    world: &mut World,
+    account: &str,
+    contact: &str,
+    subscription: Subscription,
+) {
     let item = RosterItem { subscription, ..crate::im::roster::new_item(bare(contact)) };
     world.cx.storage.begin_handler();
     world.cx.storage.roster_put(&bare(account), &item).expect("put");
@@ -63,7 +68,7 @@ fn say(
 }
 
 /// Delivers what was caused to the accounts here; what goes elsewhere, in its order.
-fn settle(world: &mut World) -> Vec<String> {
+pub(super) fn settle(world: &mut World) -> Vec<String> {
     let mut elsewhere = Vec::new();
     while let Some(stanza) = world.cx.poll_routed() {
         let to = stanza.to.clone().expect("who is meant");

@@ -119,7 +119,7 @@ impl Room {
 fn waiting_bytes(cx: &Cx, seat: &Seat) -> usize {
     match seat.target {
         Target::Local(session) => cx.out.get(session).map_or(0, |outbox| outbox.len()),
-        Target::Routed => 0,
+        Target::Remote | Target::Routed => 0,
     }
 }
 

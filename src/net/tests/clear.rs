@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use super::echo::{FLOOD_BYTES, Running, Seen, ask, expect, rest};
+use crate::ids::Door;
 
 /// No byte of `mixed` opens a trick.
 fn mixed(len: usize) -> Vec<u8> {
@@ -21,7 +22,7 @@ fn one_byte_at_a_time_then_half_close() {
     client.shutdown(Shutdown::Write).expect("half-closed");
     // What came before the end is answered, then the end is.
     assert_eq!(rest(&mut client), [&bytes[..], b"<eof>"].concat());
-    let Seen::Accepted = running.saw() else { panic!("accepted first") };
+    let Seen::Accepted(Door::Clients) = running.saw() else { panic!("accepted first") };
     let Seen::End { bytes_before } = running.saw() else { panic!("then the end") };
     assert_eq!(bytes_before, 300);
     assert_eq!(running.closed(), "closed");

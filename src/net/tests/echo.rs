@@ -18,12 +18,15 @@ use super::super::control::Control;
 use super::super::core::Core;
 use super::super::listener::Listener;
 use super::super::reactor::{Reactor, Source};
-use crate::config::Config;
+use crate::certs::trust::Trust;
+use crate::config::{Attached, Config};
 use crate::cx::{Action, Now};
-use crate::ids::{ConnId, SessionId};
+use crate::dns::Transmit;
+use crate::ids::{ConnId, Door, SessionId};
 use crate::outbound::{Outbox, Outboxes};
 use crate::server::ReadWish;
 use crate::stream::c2s::TlsInfo;
+use crate::xmpp::BareJid;
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +40,9 @@ const PAUSE_MS: u64 = 60;
 /// What the core saw.
 #[derive(Debug)]
 pub enum Seen {
-    Accepted,
+    Accepted(Door),
+    Connected(Result<(), String>),
+    Dns(SocketAddr, Result<Vec<u8>, ()>),
     Tls(TlsInfo),
     End { bytes_before: usize },
     Closed(String),
@@ -70,6 +75,43 @@ pub struct Echo {
 }
 
 impl Echo {
+    /// Connects to somebody.
+    pub fn dial(&mut self, address: SocketAddr) {
+        let link = self.out.open();
+        self.actions.push_back(Action::Connect { link, address });
+    }
+
+    /// Connects, and thinks better of it.
+    pub fn dial_and_give_up(&mut self, address: SocketAddr) {
+        let link = self.out.open();
+        self.actions.push_back(Action::Connect { link, address });
+        self.actions.push_back(Action::Disconnect(link));
+        self.out.close(link);
+    }
+
+    /// Asks a name server something.
+    pub fn ask_dns(&mut self, server: SocketAddr, packet: &[u8], is_tcp: bool) {
+        self.actions.push_back(Action::AskDns(Transmit {
+            server,
+            packet: packet.to_vec(),
+            is_tcp,
+        }));
+    }
+
+    fn add(&mut self, conn: ConnId, session: SessionId, wish: ReadWish) {
+        let peer = Peer {
+            session,
+            tail: Vec::new(),
+            received: 0,
+            wish,
+            inside: VecDeque::new(),
+            wake_ms: None,
+            turns: 0,
+        };
+        assert!(self.peers.insert(conn, peer).is_none(), "a handle is used once");
+        self.conns.insert(session, conn);
+    }
+
     fn push(&mut self, conn: ConnId, bytes: &[u8]) {
         if let Some(peer) = self.peers.get(&conn) {
             self.out.push_raw(peer.session, bytes);
@@ -99,10 +141,17 @@ impl Echo {
                 // Not for the clear transport.
                 self.out.push_raw(session, b"<secret>");
             }
+            b"<tls>" | b"<direct>" => {
+                peer.wish = ReadWish::No;
+                let (ours, domain) = ("localhost".to_owned(), "other.example".to_owned());
+                let is_direct = &word[..] == b"<direct>";
+                self.actions.push_back(Action::StartTls { conn, ours, domain, is_direct });
+            }
             b"<end>" => self.close(now, conn, b"<bye>"),
             b"<abort>" => self.actions.push_back(Action::Abort(conn)),
             b"<exit>" => self.actions.push_back(Action::Exit(7)),
             b"<doors>" => self.actions.push_back(Action::CloseListeners),
+            b"<servers>" => self.actions.push_back(Action::CloseServerListeners),
             b"<pause>" => peer.wish = ReadWish::Until(now.mono_ms + PAUSE_MS),
             b"<never>" => peer.wish = ReadWish::No,
             b"<wait>" => {
@@ -120,23 +169,35 @@ impl Echo {
 }
 
 impl Core for Echo {
-    fn handle_accept(&mut self, _: Now, conn: ConnId, _: IpAddr, direct_tls: bool) -> bool {
+    fn handle_connected(&mut self, _: Now, link: SessionId, conn: Result<ConnId, String>) {
+        match conn {
+            Ok(conn) => self.add(conn, link, ReadWish::Read),
+            Err(_) => self.out.close(link),
+        }
+        let _ = self.seen.send(Seen::Connected(conn.map(|_| ())));
+    }
+
+    fn handle_dns(&mut self, _: Now, server: SocketAddr, packet: Result<&[u8], ()>) {
+        let _ = self.seen.send(Seen::Dns(server, packet.map(<[u8]>::to_vec)));
+    }
+
+    fn handle_resolver(&mut self, _: Now, _: &str, _: &str) {}
+    fn handle_trust(&mut self, _: Now, _: Rc<Trust>) {}
+
+    fn handle_accept(
+        &mut self,
+        _: Now,
+        conn: ConnId,
+        door: Door,
+        _: IpAddr,
+        direct_tls: bool,
+    ) -> bool {
         if self.refuses {
             return false;
         }
         let session = self.out.open();
-        let peer = Peer {
-            session,
-            tail: Vec::new(),
-            received: 0,
-            wish: if direct_tls { ReadWish::No } else { ReadWish::Read },
-            inside: VecDeque::new(),
-            wake_ms: None,
-            turns: 0,
-        };
-        assert!(self.peers.insert(conn, peer).is_none(), "a handle is used once");
-        self.conns.insert(session, conn);
-        let _ = self.seen.send(Seen::Accepted);
+        self.add(conn, session, if direct_tls { ReadWish::No } else { ReadWish::Read });
+        let _ = self.seen.send(Seen::Accepted(door));
         true
     }
 
@@ -269,11 +330,19 @@ impl Drop for Folder {
     }
 }
 
-/// A configuration on free ports: one clear, one direct TLS.
+/// A configuration on free ports: for clients, for servers, one clear and one direct TLS each, and
+/// for components.
 pub fn config(folder: &Path) -> Config {
     let mut config = Config { data: folder.to_owned(), ..Config::default() };
     config.c2s.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.c2s.listen_tls = config.c2s.listen.clone();
+    config.s2s.listen = config.c2s.listen.clone();
+    config.s2s.listen_tls = config.c2s.listen.clone();
+    config.components = vec![Attached {
+        domain: BareJid::parse("irc.localhost").expect("a domain"),
+        secret: "known to both".to_owned(),
+        listen: config.c2s.listen[0],
+    }];
     config
 }
 
@@ -311,6 +380,8 @@ pub fn reactor(
 pub struct Running {
     pub clear: SocketAddr,
     pub tls: SocketAddr,
+    /// For servers, for servers with TLS, for components.
+    pub others: [SocketAddr; 3],
     pub folder: Folder,
     pub seen: Receiver<Seen>,
     /// The exit code, connections left in the slab, residue in the queues.
@@ -334,8 +405,9 @@ impl Running {
             (code, reactor.connections.len(), residue)
         });
         let addresses = told.recv_timeout(PATIENCE).expect("the reactor starts");
-        let (clear, tls) = (addresses[0], addresses[1]);
-        Self { clear, tls, folder, seen, thread: Some(thread) }
+        let addresses: [_; 5] = addresses[..].try_into().expect("all doors");
+        let [clear, tls, others @ ..] = addresses;
+        Self { clear, tls, others, folder, seen, thread: Some(thread) }
     }
 
     /// A client in the clear.

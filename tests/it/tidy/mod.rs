@@ -27,6 +27,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 1),
     ("credentials", 1),
     ("cx", 1),
+    ("dns", 1),
+    ("peers", 1),
     ("ids", 1),
     ("outbound", 1),
     ("storage", 1),

@@ -1,0 +1,28 @@
+//! A simulation in which nothing happens proves nothing: what the seeds of a run must have come to,
+//! all together.
+
+pub const MUST_HAPPEN: [&str; 23] = [
+    "TLS handshakes",
+    "bursts",
+    "connections between servers",
+    "connections never answered",
+    "connections refused",
+    "directed presences",
+    "joins again",
+    "keys asked about",
+    "long silences",
+    "messages",
+    "messages arrived",
+    "messages back",
+    "messages in the room",
+    "messages to nowhere",
+    "questions to a silent name server",
+    "requests",
+    "requests answered",
+    "rooms in order",
+    "servers with certificates",
+    "stops",
+    "streams both ways",
+    "streams resumed",
+    "wires cut",
+];
