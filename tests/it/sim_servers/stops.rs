@@ -136,11 +136,12 @@ const PEERS: [Peer; 7] = [
     Peer::Vanishes,
 ];
 
-/// With a peer that answers, or begins anew, every step; with the others one in so many, unless seeds are asked for
+/// With a peer that answers every step; with the others one in so many, unless seeds are asked for
 /// (`TERCET_SIM_SEEDS`): then all.
 fn stride(at: usize) -> usize {
     match std::env::var_os("TERCET_SIM_SEEDS") {
-        None if at > 1 => 8,
+        None if at == 1 => 3,
+        None if at > 1 => 10,
         _ => 1,
     }
 }
