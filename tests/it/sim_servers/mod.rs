@@ -16,6 +16,7 @@ mod ends;
 mod must_happen;
 mod net;
 mod people;
+mod roads;
 mod stops;
 mod world;
 
