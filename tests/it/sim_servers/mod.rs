@@ -16,6 +16,7 @@ mod ends;
 mod must_happen;
 mod net;
 mod people;
+mod roads;
 mod stops;
 mod world;
 
@@ -262,12 +263,35 @@ impl Sim {
     /// TERM, in the middle of anything.
     fn stop_amid(&mut self) -> Result<(), String> {
         let host = self.rng.below(self.world.net.hosts.len());
-        self.world.stop(host)?;
+        let code = self.world.stop(host)?;
         self.world.net.count("stops");
+        if code == 0 && self.world.manners == Manners::Managed {
+            self.world.net.count("stops without loss");
+            self.check_farewells(host)?;
+        }
         self.check_messages(false)?;
         self.check_room()?;
         if self.world.people.iter().any(|person| person.farewells_count > 1) {
             return Err("more than one farewell of a room".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Sim {
+    /// A server that says it has lost nothing has told all others that its people are gone, and
+    /// those who sat in its room that they do not any more.
+    fn check_farewells(&self, stopped: usize) -> Result<(), String> {
+        let people = &self.world.people;
+        for (at, person) in people.iter().enumerate().filter(|(_, p)| p.host != stopped) {
+            let gone = people.iter().filter(|other| other.host == stopped);
+            if let Some(other) = gone.clone().find(|o| person.seen.get(&o.jid) != Some(&false)) {
+                return Err(format!("{} does not know that {} is gone", person.jid, other.jid));
+            }
+            let was_seated = !people[0].missed.contains(&format!("{ROOM}/n{at}"));
+            if stopped == 0 && was_seated && person.farewells_count != 1 {
+                return Err(format!("{} has no farewell of the room", person.jid));
+            }
         }
         Ok(())
     }

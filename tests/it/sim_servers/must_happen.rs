@@ -1,7 +1,7 @@
 //! A simulation in which nothing happens proves nothing: what the seeds of a run must have come to,
 //! all together.
 
-pub const MUST_HAPPEN: [&str; 23] = [
+pub const MUST_HAPPEN: [&str; 24] = [
     "TLS handshakes",
     "bursts",
     "connections between servers",
@@ -22,6 +22,7 @@ pub const MUST_HAPPEN: [&str; 23] = [
     "rooms in order",
     "servers with certificates",
     "stops",
+    "stops without loss",
     "streams both ways",
     "streams resumed",
     "wires cut",

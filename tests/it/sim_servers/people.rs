@@ -14,6 +14,7 @@ use crate::sasl::Mechanism;
 
 /// A client.
 pub struct Person {
+    pub host: usize,
     pub jid: String,
     client: Client,
     link: Option<Link>,
@@ -58,6 +59,7 @@ impl Person {
         };
         let link = net.open(host).ok_or("a client is refused")?;
         Ok(Self {
+            host,
             jid: format!("{name}@{domain}/r"),
             client: Client::login(identity),
             link: Some(link),

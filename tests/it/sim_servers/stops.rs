@@ -6,6 +6,7 @@
 //! one of them writes to the other, and some steps later ann's server is told to stop.
 
 use super::people::Person;
+use super::roads::Road;
 use super::world::{Manners, World};
 
 /// Steps of a negotiation, at most.
@@ -97,8 +98,8 @@ fn turn_bad(world: &mut World, peer: Peer) {
         Peer::IsSlow => net.weather.latency_ms = 100,
         Peer::IsTooSlow => net.weather.latency_ms = 2_000,
         Peer::StandsStill => net.hosts[1].is_stuck = true,
-        Peer::Refuses => net.hosts[1].road = super::net::Road::Refused,
-        Peer::Vanishes => net.hosts[1].road = super::net::Road::Silent,
+        Peer::Refuses => net.hosts[1].road = Road::Refused,
+        Peer::Vanishes => net.hosts[1].road = Road::Silent,
         Peer::Restarts => {}
     }
     if matches!(peer, Peer::Refuses | Peer::Vanishes | Peer::Restarts) {
@@ -136,11 +137,12 @@ const PEERS: [Peer; 7] = [
     Peer::Vanishes,
 ];
 
-/// With a peer that answers, or begins anew, every step; with the others one in so many, unless
-/// seeds are asked for (`TERCET_SIM_SEEDS`): then all.
+/// With a peer that answers every step; with the others one in so many, unless seeds are asked for
+/// (`TERCET_SIM_SEEDS`): then all.
 fn stride(at: usize) -> usize {
     match std::env::var_os("TERCET_SIM_SEEDS") {
-        None if at > 1 => 8,
+        None if at == 1 => 3,
+        None if at > 1 => 10,
         _ => 1,
     }
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use tercet::cx::Now;
 
 use super::certificates;
-use super::net::{Host, Net, Weather, address_of};
+use super::net::{Host, Net, Weather};
 use super::people::{Person, take_events};
+use super::roads::address_of;
 use crate::setup::{Seeded, Setup};
 
 /// Where all meet; the first server has it.

@@ -4,4 +4,5 @@ mod cuts;
 mod negotiation;
 mod peer;
 mod reverse;
+mod stops;
 mod world;

@@ -165,6 +165,13 @@ impl World {
         true
     }
 
+    /// What links have to write goes nowhere.
+    pub fn drop_output(&mut self) {
+        for id in self.server.links.ids() {
+            take(&mut self.server, id);
+        }
+    }
+
     /// Until nothing happens.
     pub fn run(&mut self) {
         for _ in 0..STEPS_MAX {
