@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use env_logger::{Builder, Logger};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::net::clock::Clock;
 use crate::xmpp::datetime;
@@ -59,7 +59,9 @@ impl Log for Replaceable {
 /// A logger by `RUST_LOG`, else by this filter.
 fn build(filter: &str) -> Logger {
     let variable = std::env::var(VARIABLE).ok().filter(|value| !value.trim().is_empty());
+    // What it warns of is what peers do, as often as they like; a filter that names it hears all.
     Builder::new()
+        .filter_module("rustls", LevelFilter::Error)
         .parse_filters(variable.as_deref().unwrap_or(filter))
         .format(|out, record| {
             let message = record.args().to_string();
